@@ -1,0 +1,1 @@
+"""The fully connected CRF: parameters, engines and the stage that refines score maps."""

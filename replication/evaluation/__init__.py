@@ -1,0 +1,1 @@
+"""How good label maps are: confusion matrices, mean IOU, and the stage that evaluates a run."""

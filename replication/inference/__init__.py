@@ -1,0 +1,1 @@
+"""Images to score maps: the network's stage, the score store and the enlargement."""
