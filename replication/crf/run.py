@@ -1,0 +1,193 @@
+"""The stage `refine`: score maps and photographs in, labels after the CRF out."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from replication.atomic import write_json
+from replication.crf import ledger
+from replication.crf.engine import DEFAULT, engine_version, find_engine, mean_field
+from replication.crf.parameters import CrfParameters
+from replication.data.canonical import DataSet
+from replication.data.labels import read_image, write_label
+from replication.errors import ReplicationError
+from replication.evaluation.parallel import over_images
+from replication.evaluation.run import best_class
+from replication.inference.enlarge import enlarge
+from replication.inference.store import read_scores, score_path
+from replication.provenance import environment, peak_memory_mib, sha256_file
+
+RECORD = "refine.json"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to refine: its id, photograph and score file."""
+
+    id: str
+    image: Path
+    scores: Path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What decides the labels beside the files: all of it goes into the fingerprint."""
+
+    parameters: CrfParameters
+    stride: int
+    num_classes: int | None
+    engine: str = DEFAULT
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, with the version of the engine."""
+        return {
+            "engine": self.engine,
+            "engine_version": engine_version(self.engine),
+            "parameters": self.parameters.model_dump(),
+            "stride": self.stride,
+        }
+
+
+def _refine_one(
+    item: Item,
+    setting: Setting,
+    inputs: str,
+    png: Path,
+    palette: UInt8[np.ndarray, "256 3"] | None,
+) -> tuple[ledger.Entry, float]:
+    """Refine one image; return its ledger entry and this process's peak memory, MiB."""
+    image = read_image(item.image)  # (H, W, 3)
+    height, width = image.shape[:2]
+    small = read_scores(item.scores, setting.num_classes)  # (C, h, w)
+    scores = enlarge(small, setting.stride, (height, width), name=str(item.scores))
+    start = time.perf_counter()
+    try:
+        belief = mean_field(scores, image, setting.parameters, setting.engine)
+    except ReplicationError as error:
+        raise ReplicationError(f"{item.scores}: {error}") from None
+    seconds = time.perf_counter() - start
+    write_label(png, best_class(belief), palette)
+    entry = ledger.Entry(
+        id=item.id, inputs=inputs, output=sha256_file(png), seconds=round(seconds, 4)
+    )
+    return entry, peak_memory_mib()
+
+
+def _refuse_strangers(out_dir: Path, items: Sequence[Item]) -> None:
+    known = {item.id for item in items}
+    strange = sorted(
+        p.name for p in out_dir.glob("*.png") if p.stem not in known and not p.name.startswith(".")
+    )
+    if strange:
+        raise ReplicationError(
+            f"{out_dir / strange[0]}: belongs to no image of this list ({len(strange)} such "
+            "files): move them away, or refine into another folder"
+        )
+
+
+def refine_images(
+    items: Sequence[Item],
+    out_dir: Path,
+    setting: Setting,
+    palette: UInt8[np.ndarray, "256 3"] | None = None,
+    jobs: int | None = None,
+) -> dict[str, Any]:
+    """Refine images into ``out_dir/ID.png`` (palette PNG) and write ``refine.json`` last.
+
+    Images that an earlier, interrupted call refined from the same scores, image and setting are
+    kept (see `replication.crf.ledger`). While ``refine.json`` is there, the folder is whole.
+
+    Args:
+        items: images with different ids.
+        out_dir: made if it does not exist.
+        setting: parameters, output stride, number of classes, engine.
+        palette: uint8 (256, 3) RGB of the PNGs; None takes VOC's.
+        jobs: processes; None takes all usable cores.
+
+    Returns:
+        The record, as in ``refine.json``: ``engine``, ``engine_version``, ``parameters``,
+        ``stride``, ``images``, ``resumed`` (images kept from earlier calls), ``seconds`` (wall
+        clock of this call), ``seconds_per_image`` (mean of the CRF alone, all images),
+        ``peak_memory_mib`` (the largest process; None if nothing was left to do),
+        ``labels_sha256`` (over all PNGs), ``environment``.
+
+    Raises:
+        ReplicationError: a file is missing or broken, or its size or classes do not fit; the engine
+            is not installed; ``out_dir`` holds labels of other images. What is written stays.
+    """
+    start = time.perf_counter()
+    find_engine(setting.engine)
+    if not items:
+        raise ReplicationError(f"{out_dir}: there is no image to refine; give at least one id")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    _refuse_strangers(out_dir, items)
+    plain = setting.as_dict()
+    earlier = ledger.read(out_dir)
+    done: dict[str, ledger.Entry] = {}
+    tasks = []
+    for item in items:
+        png = out_dir / f"{item.id}.png"
+        for path in (item.image, item.scores):
+            if not path.is_file():
+                raise ReplicationError(f"{path}: there is no such file; it belongs to {item.id!r}")
+        inputs = ledger.fingerprint(plain, item.image, item.scores)
+        entry = earlier.get(item.id)
+        if entry is not None and ledger.is_done(entry, inputs, png):
+            done[item.id] = entry
+        else:
+            tasks.append((item, setting, inputs, png, palette))
+    resumed = len(done)
+    record_path = out_dir / RECORD
+    if tasks:
+        record_path.unlink(missing_ok=True)  # the folder is not whole until the end
+    peak: float | None = None
+    for entry, memory in over_images(_refine_one, tasks, "refine", jobs, few=4):
+        ledger.append(out_dir, entry)
+        done[entry["id"]] = entry
+        peak = max(memory, peak or 0.0)
+    entries = [done[item.id] for item in items]
+    ledger.rewrite(out_dir, entries)
+    labels = [(entry["id"], entry["output"]) for entry in entries]
+    record = {
+        **plain,
+        "images": len(items),
+        "resumed": resumed,
+        "seconds": round(time.perf_counter() - start, 3),
+        "seconds_per_image": round(sum(e["seconds"] for e in entries) / len(entries), 4),
+        "peak_memory_mib": None if peak is None else round(peak, 1),
+        "labels_sha256": ledger.fingerprint({"labels": sorted(labels)}),
+        "environment": environment(),
+    }
+    write_json(record_path, record)
+    return record
+
+
+def refine_seed(
+    dataset: DataSet,
+    split: str,
+    scores_dir: Path,
+    out_dir: Path,
+    parameters: CrfParameters,
+    *,
+    stride: int,
+    ids: Sequence[str] | None = None,
+    jobs: int | None = None,
+    engine: str = DEFAULT,
+) -> dict[str, Any]:
+    """Refine a seed's scores over a split of a canonical data set; see `refine_images`.
+
+    Args:
+        split: the split's name, such as ``val``.
+        scores_dir: holds ``ID.npz``.
+        ids: the part of the split that was scored; None is all of it.
+        dataset, out_dir, parameters, stride, jobs, engine: as `refine_images` and `Setting`.
+    """
+    wanted = dataset.ids(split) if ids is None else ids
+    items = [Item(name, dataset.image_path(name), score_path(scores_dir, name)) for name in wanted]
+    setting = Setting(parameters, stride, dataset.num_classes, engine)
+    return refine_images(items, out_dir, setting, dataset.palette, jobs)
