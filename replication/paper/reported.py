@@ -1,0 +1,177 @@
+"""The paper's tables as typed data: reported values, and the run and field that fill each cell.
+
+The numbers stand in ``reported.yaml`` beside this module, transcribed once from the paper. The
+file is part of the package, so a fault in it is ours: it raises pydantic's own ValidationError.
+"""
+
+from collections import Counter
+from functools import cache
+from importlib import resources
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ResultField = Literal[
+    "before.miou",
+    "after.miou",
+    "train.images_per_second",
+    "model.parameters",
+    "model.field_of_view",
+]
+KeyValue = bool | int | str | list[int]
+CellName = tuple[str, str]  # (row id, column name)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Tolerance(_Strict):
+    """How far a cell may lie from the paper's; ``within`` None: a cell of this kind is not judged.
+
+    ``within`` is in the column's unit and inclusive.
+    """
+
+    within: Annotated[float, Field(ge=0)] | None
+    reason: str
+
+
+class Key(_Strict):
+    """A column that says what a row is (kernel, policy, ...); nothing is measured in it."""
+
+    name: str
+    title: str
+
+
+class Column(_Strict):
+    """A measured column: where in a result JSON it is read and how it is printed and judged.
+
+    Attributes:
+        field: place in a seed's record (``before.miou``) or in the result (``model.parameters``).
+        scale: the field times ``scale`` is in ``unit``.
+        decimals: of the paper's print; ours is rounded to as many.
+        tolerance: name in ``Reported.tolerances``.
+        block: heading of the part of the printed table that holds this column.
+        ratio: print each row's ratio to the first row instead of the difference from the paper.
+    """
+
+    name: str
+    title: str
+    unit: str
+    decimals: Annotated[int, Field(ge=0, le=6)]
+    field: ResultField
+    scale: float = 1.0
+    tolerance: str
+    block: str
+    ratio: bool = False
+
+
+class Row(_Strict):
+    """One row: ``id`` (the run's name unless two rows share a run), its keys and paper values.
+
+    ``run`` is None for a system of others that the paper only quotes. ``fields`` overrides a
+    column's field in this row (a table whose rows differ in a CRF flag).
+    """
+
+    id: str = ""
+    run: str | None
+    keys: dict[str, KeyValue]
+    reported: dict[str, float]
+    fields: dict[str, ResultField] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_after_run(cls, values: dict[str, object]) -> dict[str, object]:
+        return {"id": values.get("run"), **values}
+
+    def field(self, column: Column) -> ResultField:
+        """Return the place in a result that fills this row's cell of ``column``."""
+        return self.fields.get(column.name, column.field)
+
+
+class Effect(_Strict):
+    """A signed difference that the paper's table shows: cell ``of`` minus cell ``over``."""
+
+    id: str
+    text: str
+    of: CellName
+    over: CellName
+
+
+class Table(_Strict):
+    """One table of the paper.
+
+    ``test_set`` holds figures that the caption or text adds from the evaluation server, which no
+    run here can fill.
+    """
+
+    number: int
+    title: str
+    setting: str
+    keys: list[Key]
+    columns: list[Column]
+    rows: Annotated[list[Row], Field(min_length=1)]
+    effects: list[Effect] = []
+    test_set: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        keys, columns = {k.name for k in self.keys}, {c.name for c in self.columns}
+        for row in self.rows:
+            if set(row.keys) != keys or set(row.reported) != columns or set(row.fields) - columns:
+                raise ValueError(f"row `{row.id}` of table {self.number} lacks or adds a column")
+        twice = [name for name, count in Counter(r.id for r in self.rows).items() if count > 1]
+        if twice:
+            raise ValueError(f"table {self.number} has two rows named `{twice[0]}`")
+        cells = {(row.id, column) for row in self.rows for column in columns}
+        for effect in self.effects:
+            if not {effect.of, effect.over} <= cells:
+                raise ValueError(
+                    f"effect `{effect.id}` names a cell that table {self.number} lacks"
+                )
+        return self
+
+    def runs(self) -> list[str]:
+        """Return the runs that fill the table, in row order, each once."""
+        return list(dict.fromkeys(row.run for row in self.rows if row.run is not None))
+
+    def reported(self, cell: CellName) -> float:
+        """Return the paper's value of ``cell`` (row id, column name)."""
+        return next(row.reported[cell[1]] for row in self.rows if row.id == cell[0])
+
+    def reported_effect(self, effect: Effect) -> float:
+        """Return the paper's difference of an effect, in the unit of its cells."""
+        decimals = next(c.decimals for c in self.columns if c.name == effect.of[1])
+        return round(self.reported(effect.of) - self.reported(effect.over), decimals)
+
+
+class Reported(_Strict):
+    """Everything that the paper reports and this package compares itself with."""
+
+    format: Literal[1]
+    source: str
+    tolerances: dict[str, Tolerance]
+    tables: dict[str, Table]
+
+    @model_validator(mode="after")
+    def _tolerances_known(self) -> Self:
+        named = {column.tolerance for table in self.tables.values() for column in table.columns}
+        if unknown := named - set(self.tolerances):
+            raise ValueError(f"tolerance `{min(unknown)}` is not declared")
+        return self
+
+    def runs(self) -> list[str]:
+        """Return every run that fills a cell, in the paper's order, each once."""
+        return list(dict.fromkeys(run for table in self.tables.values() for run in table.runs()))
+
+    def within(self, column: Column) -> float | None:
+        """Return the declared tolerance of a column's cells, None where they are not judged."""
+        return self.tolerances[column.tolerance].within
+
+
+@cache
+def load() -> Reported:
+    """Read and validate the package's ``reported.yaml``."""
+    text = resources.files("replication.paper").joinpath("reported.yaml").read_text("utf-8")
+    return Reported.model_validate(yaml.safe_load(text))

@@ -1,0 +1,153 @@
+"""A comparison as printed text: blocks of rows that Markdown and LaTeX lay out alike."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from replication.paper.reported import Column, KeyValue
+from replication.reporting.comparison import Cell, ComparedRow, Comparison
+from replication.reporting.results import Result
+
+NOT_RUN = "not run"
+NO_RATIO = "-"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One measured column's four printed columns, under one heading."""
+
+    title: str
+    heads: tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class PrintedRow:
+    """One printed row: keys, four texts per group, the run and whether it has a result."""
+
+    keys: list[str]
+    cells: list[tuple[str, str, str, str]]
+    run: str
+    has_result: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a table narrow enough to read: the columns that share a heading."""
+
+    title: str
+    keys: list[str]
+    groups: list[Group]
+    rows: list[PrintedRow]
+
+
+def key_text(value: KeyValue) -> str:
+    """Print a key: lists with commas, flags as yes or nothing, thousands set off."""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def signed(value: float | None, decimals: int) -> str:
+    """Print a difference with its sign; None is `not run`, zero has no sign."""
+    if value is None:
+        return NOT_RUN
+    return f"{value:+.{decimals}f}" if value else f"{value:.{decimals}f}"
+
+
+def ours_text(cell: Cell) -> str:
+    """Print our value, with the standard deviation where there are several seeds."""
+    if cell.ours is None:
+        return NOT_RUN
+    decimals = cell.column.decimals
+    spread = "" if cell.std is None else f" ± {cell.std:.{decimals}f}"
+    return f"{cell.ours:.{decimals}f}{spread}"
+
+
+def ratio_text(value: float | None) -> str:
+    """Print a ratio to the first row; a dash where the devices differ or a row is missing."""
+    return NO_RATIO if value is None else f"x{value:.2f}"
+
+
+def blocks(comparison: Comparison) -> list[Block]:
+    """Lay a comparison out as printed blocks, in the order of the paper's columns."""
+    table = comparison.table
+    by_title: dict[str, list[Column]] = {}
+    for column in table.columns:
+        by_title.setdefault(column.block, []).append(column)
+    return [
+        Block(
+            title=title,
+            keys=[key.title for key in table.keys],
+            groups=[_group(column) for column in columns],
+            rows=[_row(row, columns) for row in comparison.rows],
+        )
+        for title, columns in by_title.items()
+    ]
+
+
+def _group(column: Column) -> Group:
+    last = ("ratio, paper", "ratio, ours") if column.ratio else ("difference", "verdict")
+    return Group(f"{column.title} ({column.unit})", ("paper", "ours", *last))
+
+
+def _row(row: ComparedRow, columns: list[Column]) -> PrintedRow:
+    return PrintedRow(
+        keys=[key_text(value) for value in row.row.keys.values()],
+        cells=[_texts(row.cells[column.name]) for column in columns],
+        run=row.row.run or "",
+        has_result=row.result is not None,
+    )
+
+
+def _texts(cell: Cell) -> tuple[str, str, str, str]:
+    decimals = cell.column.decimals
+    paper = f"{cell.reported:.{decimals}f}"
+    if cell.column.ratio:
+        ours_ratio = NOT_RUN if cell.ours is None else ratio_text(cell.ours_ratio)
+        return paper, ours_text(cell), ratio_text(cell.reported_ratio), ours_ratio
+    return paper, ours_text(cell), signed(cell.difference, decimals), cell.verdict.value
+
+
+def title_note(results: list[Result], profile: str) -> str:
+    """Say in a table's title whose numbers these are; empty when they are the paper's data."""
+    if not results:
+        return f"profile {profile}, not run yet"
+    foreign = list(dict.fromkeys(_source(r) for r in results if not r.comparable))
+    if not foreign:
+        return f"profile {profile}"
+    return f"{' and '.join(foreign)}, numbers not comparable with the paper's"
+
+
+def _source(result: Result) -> str:
+    if result.data.name.endswith(" sample"):
+        return f"rendered sample data ({result.data.name})"
+    return f"data set {result.data.name} (profile {result.profile})"
+
+
+def made_from(results: list[Result]) -> list[tuple[str, str]]:
+    """Say what the results were made from: data, seeds, devices, and what they were judged on."""
+    return [
+        (
+            "data",
+            _several(
+                f"{r.data.name}, {r.data.split}, {r.data.images:,} images, "
+                f"{len(r.data.classes)} classes"
+                for r in results
+            ),
+        ),
+        ("seeds", _several(", ".join(str(s.seed) for s in r.seeds) for r in results)),
+        (
+            "trained on",
+            _several(f"{device}, {precision}" for r in results for device, precision in _sorted(r)),
+        ),
+        ("evaluated on", _several(str(r.environment.get("processor", "?")) for r in results)),
+    ]
+
+
+def _sorted(result: Result) -> list[tuple[str, str]]:
+    return sorted(result.devices())
+
+
+def _several(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts)) or NOT_RUN
