@@ -190,7 +190,8 @@ def _check_meta(path: Path, meta: Any) -> None:
     if len(classes) > 255 or len(set(classes)) < len(classes):
         raise ReplicationError(f"{path}: `classes` must be at most 255 different names; {again}")
     palette = meta["palette"]
-    if not isinstance(palette, list) or [len(colour) for colour in palette] != [3] * 256:
+    rows = palette if isinstance(palette, list) else []
+    if [len(row) if isinstance(row, list) else 0 for row in rows] != [3] * 256:
         raise ReplicationError(f"{path}: `palette` must be 256 colours of 3 values; {again}")
     if meta["void"] != 255:
         raise ReplicationError(f"{path}: `void` is {meta['void']!r}, must be 255; {again}")

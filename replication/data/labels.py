@@ -50,8 +50,7 @@ def _png_kind(path: Path, raw: bytes) -> tuple[int, int]:
     bits, kind = raw[24], raw[25]
     if kind in _PNG_KINDS:
         raise ReplicationError(
-            f"{path}: the label is an {_PNG_KINDS[kind]} image with colours, not class indices;"
-            f" {cure}"
+            f"{path}: the label is {_PNG_KINDS[kind]}, colours in place of class indices; {cure}"
         )
     if bits == 16:
         raise ReplicationError(f"{path}: the label has 16 bits a pixel; {cure}")
