@@ -1,0 +1,123 @@
+"""Class scores of a trained network for every image of a split, kept at output stride 8."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor
+from tqdm import tqdm
+
+from replication.atomic import write_json
+from replication.data.canonical import DataSet
+from replication.data.labels import read_image
+from replication.errors import ReplicationError
+from replication.inference.store import write_scores
+from replication.models.deeplab import DeepLab
+from replication.plan import Plan
+from replication.provenance import peak_memory_mib, sha256_file
+from replication.training.crops import to_network_input
+from replication.training.device import choose_device, choose_precision
+
+
+def padded_input(path: Path, size: int) -> Float[Tensor, "3 S S"]:
+    """Read an image, subtract the mean, pad to ``size`` at the bottom and right with the mean.
+
+    Raises:
+        ReplicationError: the image is larger than ``size``.
+    """
+    image = to_network_input(read_image(path))
+    height, width = image.shape[:2]
+    if max(height, width) > size:
+        raise ReplicationError(
+            f"{path} is {width} x {height}, larger than the profile's `test_size` {size}; raise "
+            "`test_size` (8 k + 1) or shrink the image"
+        )
+    tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))  # (3, H, W)
+    return F.pad(tensor, (0, size - width, 0, size - height))
+
+
+def load_trained(plan: Plan, num_classes: int, weights: Path) -> DeepLab:
+    """Build a run's network and load the weights that it was trained to.
+
+    Raises:
+        ReplicationError: the file is missing, damaged, or of another network.
+    """
+    model = DeepLab(plan, num_classes)
+    try:
+        model.load_state_dict(load_file(weights))
+    except FileNotFoundError:
+        raise ReplicationError(
+            f"{weights} does not exist; run `dvc repro train@{plan.run}` first"
+        ) from None
+    except Exception as error:  # safetensors and torch raise types of their own
+        reason = str(error).splitlines()[0]
+        raise ReplicationError(
+            f"{weights} does not fit run {plan.run!r} ({reason}); train it again"
+        ) from None
+    return model.eval()
+
+
+def evaluated_ids(plan: Plan, dataset: DataSet) -> list[str]:
+    """Return the ids that are scored: val, or its first ``limit_eval`` where the profile says so."""
+    return dataset.ids("val")[: plan.profile.limit_eval]
+
+
+def score(
+    plan: Plan,
+    dataset: DataSet,
+    weights: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+) -> dict[str, Any]:
+    """Write scores (C, h, w) float16 of every evaluated image to ``out/ID.npz``; return a record.
+
+    Images are padded to the profile's test size with the mean at the bottom and right. The scores
+    are those before softmax; `replication.inference.enlarge` brings them to the image's size.
+    """
+    device = choose_device(device)
+    precision = choose_precision(precision, device)
+    ids = evaluated_ids(plan, dataset)
+    model = load_trained(plan, dataset.num_classes, weights)
+    model = model.to(device, memory_format=torch.channels_last)
+    if out.exists():
+        shutil.rmtree(out)
+    started = time.perf_counter()
+    network_seconds = 0.0
+    batch = plan.profile.score_batch
+    bar = tqdm(total=len(ids), desc=f"score {plan.run}", unit="image")
+    with torch.inference_mode(), bar:
+        for first in range(0, len(ids), batch):
+            some = ids[first : first + batch]
+            images = torch.stack(
+                [padded_input(dataset.image_path(i), plan.profile.test_size) for i in some]
+            ).to(device, memory_format=torch.channels_last)  # (B, 3, S, S)
+            before = time.perf_counter()
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
+                scores = model(images).float().cpu().numpy()  # (B, C, s, s), s = (S - 1) / 8 + 1
+            network_seconds += time.perf_counter() - before
+            for name, one in zip(some, scores, strict=True):
+                write_scores(out / f"{name}.npz", one)
+                bar.update()
+    record = {
+        "images": len(ids),
+        "split": "val",
+        "test_size": plan.profile.test_size,
+        "weights_sha256": sha256_file(weights),
+        "seconds": round(time.perf_counter() - started, 3),
+        "network_images_per_second": round(len(ids) / network_seconds, 3),
+        "peak_memory_mib": round(
+            torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak_memory_mib(), 1
+        ),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "precision": precision,
+    }
+    write_json(out / "score.json", record)
+    return record

@@ -1,0 +1,1 @@
+"""Networks made dense by atrous convolution, and the weights that they start from."""

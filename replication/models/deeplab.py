@@ -1,0 +1,82 @@
+"""DeepLab on VGG-16: the dense backbone, the head, and how both are initialised."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from replication.models.heads import Branch, Classifier, initialise
+from replication.models.vgg import VGG16
+from replication.models.weights import BackboneWeights, subsample_taps
+from replication.plan import Plan
+from replication.errors import ReplicationError
+
+
+class DeepLab(nn.Module):
+    """VGG-16 at output stride 8 with fc6-fc7-fc8 branches at one or more atrous rates.
+
+    (B, 3, H, W) float32, BGR 0..255 minus the mean -> (B, num_classes, h, w), class scores before
+    softmax, h = (H - 1) / 8 + 1.
+    """
+
+    def __init__(self, plan: Plan, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = VGG16(plan.profile.width, average_pool=plan.head.average_pool)
+        self.classifier = Classifier(self.backbone.out_channels, num_classes, plan.head)
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
+        return self.classifier(self.backbone(images))
+
+    def num_parameters(self) -> int:
+        """Count the learned numbers."""
+        return sum(p.numel() for p in self.parameters())
+
+
+def build(plan: Plan, num_classes: int, weights: BackboneWeights, seed: int) -> DeepLab:
+    """Build a run's network and initialise it; everything random follows from ``seed``.
+
+    Raises:
+        ReplicationError: a layer of ``weights`` does not fit the profile's width.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    model = DeepLab(plan, num_classes)
+    initialise(model.classifier, plan.profile.fc_std, generator)
+    with torch.no_grad():
+        for name, layer in model.backbone.convolutions().items():
+            _copy(name, layer, *weights.layers[name], weights)
+        if "fc6" in weights.layers and "fc7" in weights.layers:
+            for branch in model.classifier.branches:
+                assert isinstance(branch, Branch)
+                _decimate(branch, weights, generator)
+    return model
+
+
+def _copy(
+    name: str, layer: nn.Conv2d, weight: Tensor, bias: Tensor, weights: BackboneWeights
+) -> None:
+    if layer.weight.shape != weight.shape or layer.bias is None:
+        raise ReplicationError(
+            f"initial weights {weights.origin}: {name} is {tuple(weight.shape)}, the network needs "
+            f"{tuple(layer.weight.shape)}; give weights of the profile's `width`"
+        )
+    layer.weight.copy_(weight)
+    layer.bias.copy_(bias)
+
+
+def _decimate(branch: Branch, weights: BackboneWeights, generator: torch.Generator) -> None:
+    """Fill fc6 and fc7 from ImageNet's: fewer taps, and a random subset of the filters.
+
+    The same subset serves fc6's filters and fc7's inputs, so that fc7 goes on reading what it was
+    trained to read; each branch of ASPP draws its own.
+    """
+    (w6, b6), (w7, b7) = weights.layers["fc6"], weights.layers["fc7"]
+    kept = branch.fc6.out_channels
+    if kept > w6.shape[0]:
+        raise ReplicationError(
+            f"initial weights {weights.origin}: fc6 has {w6.shape[0]} filters, the network needs "
+            f"{kept}; give weights of the profile's `width`"
+        )
+    filters = torch.randperm(w6.shape[0], generator=generator)[:kept].sort().values
+    outputs = torch.randperm(w7.shape[0], generator=generator)[:kept].sort().values
+    w6 = subsample_taps(w6[filters], branch.fc6.kernel_size[0])
+    _copy("fc6", branch.fc6, w6, b6[filters], weights)
+    _copy("fc7", branch.fc7, w7[outputs][:, filters], b7[outputs], weights)

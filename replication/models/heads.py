@@ -1,0 +1,82 @@
+"""fc6, fc7 and fc8 as convolutions: one branch for each atrous rate, scores summed.
+
+One branch is table 1's networks and LargeFOV; four are atrous spatial pyramid pooling
+(ASPP, section 3.2 and figure 7).
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from replication.settings import Head
+
+
+class Branch(nn.Sequential):
+    """fc6 (kernel x kernel at an atrous rate), fc7 (1x1) and fc8 (1x1), dropout after fc6 and fc7.
+
+    (B, in_channels, h, w) -> (B, num_classes, h, w): padding keeps the size, which every kernel
+    and rate of table 1 allows ((kernel - 1) * rate is even).
+
+    Raises:
+        ValueError: the effective kernel is even, so that no padding keeps the size.
+    """
+
+    fc6: nn.Conv2d
+    fc7: nn.Conv2d
+    fc8: nn.Conv2d
+
+    def __init__(self, in_channels: int, num_classes: int, head: Head, rate: int) -> None:
+        reach = (head.kernel - 1) * rate
+        if reach % 2:
+            raise ValueError(
+                f"`kernel` {head.kernel} at `rate` {rate} spans {reach + 1} positions, an even "
+                "number; take an odd kernel or an even rate"
+            )
+        super().__init__()
+        mid = head.channels
+        self.fc6 = nn.Conv2d(in_channels, mid, head.kernel, padding=reach // 2, dilation=rate)
+        self.relu6 = nn.ReLU(inplace=True)
+        self.drop6 = nn.Dropout(head.dropout)
+        self.fc7 = nn.Conv2d(mid, mid, 1)
+        self.relu7 = nn.ReLU(inplace=True)
+        self.drop7 = nn.Dropout(head.dropout)
+        self.fc8 = nn.Conv2d(mid, num_classes, 1)
+
+
+class Classifier(nn.Module):
+    """The sum of the scores of one branch for each rate.
+
+    (B, in_channels, h, w) -> (B, num_classes, h, w), class scores before softmax.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, head: Head) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            Branch(in_channels, num_classes, head, rate) for rate in head.rates
+        )
+
+    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
+        scores = self.branches[0](features)
+        for branch in self.branches[1:]:
+            scores = scores + branch(features)
+        return scores
+
+
+def field_of_view(kernel: int, rate: int, output_stride: int = 8) -> int:
+    """Return fc6's field of view on pool5 in pixels, as table 1 counts it.
+
+    The taps of fc6 span (kernel - 1) * rate positions of ``output_stride`` pixels; the paper counts
+    32 pixels (the stride of the undilated network's pool5) for the first tap.
+    """
+    return (kernel - 1) * rate * output_stride + 32
+
+
+def initialise(classifier: Classifier, fc_std: float, generator: torch.Generator) -> None:
+    """Fill fc6, fc7 with Gaussian(``fc_std``), fc8 with Gaussian(0.01), biases with 0."""
+    for module in classifier.modules():
+        if isinstance(module, Branch):
+            for name, std in (("fc6", fc_std), ("fc7", fc_std), ("fc8", 0.01)):
+                layer: nn.Conv2d = getattr(module, name)
+                with torch.no_grad():
+                    layer.weight.normal_(0, std, generator=generator)
+                    layer.bias.zero_()  # type: ignore[union-attr]

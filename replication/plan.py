@@ -1,0 +1,143 @@
+"""A run as a profile scales it: all that training, scoring and refining need to know."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from replication.errors import ReplicationError
+from replication.settings import Experiments, Head, Params, Profile, Recipe, Run, parse
+
+OUTPUT_STRIDE = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run under one profile.
+
+    ``recipe`` and ``head`` are scaled: iterations, step size, batch and base learning rate by the
+    profile's factors, channels by its width. ``micro_batch`` divides ``recipe.batch_size``; the
+    gradients of ``recipe.batch_size // micro_batch`` micro-batches make one update, and iterations
+    count updates.
+    """
+
+    run: str
+    profile_name: str
+    profile: Profile
+    head: Head
+    recipe: Recipe
+    micro_batch: int
+
+    @property
+    def comparable(self) -> bool:
+        """Whether results may be held against the paper's: real data at the paper's scale."""
+        p = self.profile
+        factors = (p.width, p.iterations_factor, p.batch_factor, p.base_lr_factor)
+        return (
+            p.data == "voc2012"
+            and factors == (1, 1, 1, 1)
+            and (p.crop, p.test_size, p.train_split) == (321, 513, "trainaug")
+            and p.limit_eval is None
+        )
+
+    def configuration(self) -> dict[str, Any]:
+        """Return everything that decides the weights, as plain data, for results and hashes."""
+        return {
+            "backbone": "vgg16",
+            "width": self.profile.width,
+            "crop": self.profile.crop,
+            "fc_std": self.profile.fc_std,
+            "train_split": self.profile.train_split,
+            "micro_batch": self.micro_batch,
+            "head": self.head.model_dump(),
+            "recipe": self.recipe.model_dump(),
+        }
+
+    def fingerprint(self, **origin: Any) -> str:
+        """Hash the configuration with its ``origin`` (seed, hashes of data and initial weights)."""
+        text = json.dumps([self.configuration(), origin], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def scale(name: str, run: Run, profile_name: str, profile: Profile) -> Plan:
+    """Scale ``run`` by ``profile``."""
+    recipe = run.recipe.model_copy(
+        update={
+            "iterations": max(1, round(run.recipe.iterations * profile.iterations_factor)),
+            "step_size": max(1, round(run.recipe.step_size * profile.iterations_factor)),
+            "batch_size": max(1, round(run.recipe.batch_size * profile.batch_factor)),
+            "base_lr": run.recipe.base_lr * profile.base_lr_factor,
+        }
+    )
+    head = run.head.model_copy(update={"channels": scale_channels(run.head.channels, profile.width)})
+    largest = min(profile.micro_batch, recipe.batch_size)
+    micro = next(n for n in range(largest, 0, -1) if recipe.batch_size % n == 0)
+    return Plan(name, profile_name, profile, head, recipe, micro)
+
+
+def scale_channels(channels: int, width: float) -> int:
+    """Scale a layer's channels by the profile's ``width``, never below 4."""
+    return max(4, round(channels * width))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one repository root, and the places of everything that it makes."""
+
+    root: Path
+    params: Params
+    profile: Profile
+    experiments: Experiments
+
+    @cached_property
+    def name(self) -> str:
+        """The profile's name."""
+        return self.params.profile
+
+    def plan(self, run: str) -> Plan:
+        """Return ``run`` scaled by the profile; an unknown name lists the known ones."""
+        if run not in self.experiments.runs:
+            known = ", ".join(self.experiments.runs)
+            raise ReplicationError(
+                f"{self.root / 'experiments.yaml'}: `runs` has no {run!r}; use one of {known}"
+            )
+        return scale(run, self.experiments.runs[run], self.name, self.profile)
+
+    def place(self, kind: str, run: str | None = None, seed: int | None = None) -> Path:
+        """Return ``KIND/PROFILE[/RUN[/seed_SEED]]`` under the root."""
+        parts = [kind, self.name]
+        if run is not None:
+            parts.append(run)
+        if seed is not None:
+            parts.append(f"seed_{seed}")
+        return self.root.joinpath(*parts)
+
+
+def load(root: Path) -> Settings:
+    """Read and validate all settings under ``root``.
+
+    Raises:
+        ReplicationError: one line naming the file, the key, the value and the cure.
+    """
+    params = parse(Params, root / "params.yaml")
+    path = root / "profiles" / f"{params.profile}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise ReplicationError(
+            f"{root / 'params.yaml'}: `profile` is {params.profile!r}, and {path} does not exist; "
+            f"use one of {known}"
+        )
+    profile = parse(Profile, path)
+    experiments = parse(Experiments, root / "experiments.yaml")
+    settings = Settings(root, params, profile, experiments)
+    if profile.data == "folder" and params.data.folder is None:
+        raise ReplicationError(
+            f"{root / 'params.yaml'}: `data.folder` is null, and profile {settings.name!r} trains "
+            "on a folder of yours; set it to a VOC-style folder (JPEGImages, SegmentationClass, "
+            "ImageSets/Segmentation)"
+        )
+    return settings

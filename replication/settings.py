@@ -1,0 +1,208 @@
+"""Typed settings: what a person turns, how far a profile scales, and every run of the paper.
+
+Three kinds of file, each validated in full before anything runs:
+
+- ``params.yaml``: the profile, seeds, places of data, device, CRF parameters;
+- ``profiles/NAME.yaml``: how far everything is scaled down (``paper`` scales nothing);
+- ``experiments.yaml``: every training run of the paper, once, by name.
+
+A mistake becomes one line: file, key, value, cure. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from replication.crf.parameters import CrfParameters
+from replication.errors import ReplicationError
+
+Rate = Annotated[int, Field(ge=1, le=64)]
+
+# How many atrous rates the rows that a run fills can use (the paper's tables 1 to 3).
+RATES_NEEDED = {"aspp_s": (3, 4), "aspp_l": (3, 4)}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Recipe(_Strict):
+    """How a run learns: section 4.1 and 4.1.2 of the paper, and the authors' solver files."""
+
+    policy: Literal["step", "poly"]
+    batch_size: Annotated[int, Field(ge=1)]
+    iterations: Annotated[int, Field(ge=1)]
+    base_lr: Annotated[float, Field(gt=0)]
+    power: Annotated[float, Field(gt=0)] = 0.9
+    step_size: Annotated[int, Field(ge=1)] = 2_000
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+
+
+class Head(_Strict):
+    """fc6 to fc8 on top of conv5: one branch for each atrous rate, scores summed over branches."""
+
+    kernel: Annotated[int, Field(ge=1, le=7)]
+    rates: Annotated[list[Rate], Field(min_length=1)]
+    channels: Annotated[int, Field(ge=1)]
+    average_pool: bool
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+
+
+class Run(_Strict):
+    """One trained network at the paper's scale."""
+
+    about: str
+    backbone: Literal["vgg16"]
+    head: Head
+    recipe: Recipe
+
+
+class Profile(_Strict):
+    """How a run is scaled. ``paper`` has factors of 1 everywhere."""
+
+    about: str
+    data: Literal["sample", "folder", "voc2012"]
+    train_split: str
+    width: Annotated[float, Field(gt=0, le=1)]
+    crop: Annotated[int, Field(ge=9)]
+    test_size: Annotated[int, Field(ge=9)]
+    iterations_factor: Annotated[float, Field(gt=0)]
+    batch_factor: Annotated[float, Field(gt=0)]
+    base_lr_factor: Annotated[float, Field(gt=0)]
+    micro_batch: Annotated[int, Field(ge=1)]
+    backbone: str
+    fc_std: Annotated[float, Field(gt=0)] = 0.01
+    checkpoint_every: Annotated[int, Field(ge=1)]
+    score_batch: Annotated[int, Field(ge=1)] = 1
+    limit_eval: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_stride(self) -> Profile:
+        for key in ("crop", "test_size"):
+            size = getattr(self, key)
+            if size % 8 != 1:
+                near = size // 8 * 8 + 1
+                raise ValueError(
+                    f"`{key}` is {size}; align-corners at output stride 8 needs 8 k + 1: "
+                    f"use {near} or {near + 8}"
+                )
+        return self
+
+
+class Archives(_Strict):
+    """The user's own copies: an archive file or an unpacked folder; null fetches it."""
+
+    voc2012: str | None = None
+    sbd: str | None = None
+
+
+class Places(_Strict):
+    """Where the data and the initial weights are."""
+
+    folder: str | None = None
+    archives: Archives = Archives()
+    backbone: str | None = None
+
+
+class Crf(CrfParameters):
+    """The CRF's parameters and the engine that runs it."""
+
+    engine: Literal["pydensecrf"] = "pydensecrf"
+
+    def parameters(self) -> CrfParameters:
+        """Return the parameters without the engine."""
+        return CrfParameters(**self.model_dump(exclude={"engine"}))
+
+
+class Params(_Strict):
+    """``params.yaml``."""
+
+    profile: str
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "32-true", "bf16-mixed"]
+    jobs: Annotated[int, Field(ge=1)] | None = None
+    data: Places
+    crf: Crf
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Params:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"`seeds` is {self.seeds}; each seed may stand there once")
+        return self
+
+
+class Experiments(_Strict):
+    """``experiments.yaml``; ``recipes`` and ``heads`` only hold what runs share."""
+
+    recipes: dict[str, Recipe]
+    heads: dict[str, Head]
+    runs: Annotated[dict[str, Run], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _rates_fit_the_tables(self) -> Experiments:
+        for name, run in self.runs.items():
+            table, needed = RATES_NEEDED.get(name, (None, 1))
+            if table and len(run.head.rates) != needed:
+                words = {4: "four"}[needed]
+                raise ValueError(
+                    f"`runs.{name}.head.rates` is {run.head.rates}; table {table} needs "
+                    f"{words} rates"
+                )
+            if name.startswith(("fov_", "poly_")) and len(run.head.rates) != 1:
+                raise ValueError(
+                    f"`runs.{name}.head.rates` is {run.head.rates}; tables 1 and 2 need one rate"
+                )
+        return self
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file as plain data (no tags that run code).
+
+    Raises:
+        ReplicationError: the file is missing or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReplicationError(
+            f"{path} does not exist; run this in the repository's root, or restore the file "
+            f"with `git checkout {path.name}`"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" (line {where.line + 1})" if where else ""
+        problem = getattr(error, "problem", None) or "it is not UTF-8 text"
+        raise ReplicationError(f"{path}{line} is not valid YAML: {problem}") from None
+
+
+def _one_line(path: Path, error: ValidationError) -> str:
+    """Turn pydantic's first complaint into file, key, value and cure."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    kind, value, context = first["type"], first["input"], first.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"{path}: `{key}` is not a known setting; remove it or correct its spelling"
+    if kind == "missing":
+        return f"{path}: `{key}` is missing; add it"
+    if kind == "value_error":  # our own validators name key, value and cure themselves
+        return f"{path}: {f'in `{key}`: ' if key else ''}{context.get('error', first['msg'])}"
+    advice = first["msg"][0].lower() + first["msg"][1:]
+    return f"{path}: `{key}` is {value!r}; {advice}"
+
+
+def parse(model: type[Model], path: Path) -> Model:
+    """Read ``path`` and validate it as ``model``; complaints are one line."""
+    try:
+        return model.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise ReplicationError(_one_line(path, error)) from None

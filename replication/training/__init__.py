@@ -1,0 +1,1 @@
+"""The recipe of the paper and of the authors' solver files, run by Lightning."""

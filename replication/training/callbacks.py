@@ -1,0 +1,125 @@
+"""What happens around the updates: a progress bar, curves, and a checkpoint to go on from."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pandas as pd
+from dvclive import Live
+from tqdm import tqdm
+
+from replication.atomic import atomic_path
+
+LOG_EVERY = 10
+
+
+class Progress(L.Callback):
+    """A bar over updates (not Lightning's, which counts the batches of an epoch)."""
+
+    def __init__(self, title: str, updates: int) -> None:
+        self.title, self.updates = title, updates
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.bar = tqdm(
+            total=self.updates, initial=trainer.global_step, desc=self.title, unit="update"
+        )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        assert self.bar is not None
+        self.bar.update()
+        if trainer.global_step % LOG_EVERY == 0:
+            self.bar.set_postfix(loss=f"{float(outputs['loss']):.3f}", refresh=False)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class Curves(L.Callback):
+    """Loss and learning rate of every `LOG_EVERY`-th update, through DVCLive.
+
+    The loss is the mean over the updates since the last row. A run that goes on from a checkpoint
+    first drops the rows of updates that it will make again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.live: Live | None = None
+        self.recent: list[Any] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"recent": [float(loss) for loss in self.recent]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.recent = list(state_dict["recent"])
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        for path in self.folder.glob("plots/metrics/*.tsv"):
+            rows = pd.read_csv(path, sep="\t")
+            rows[rows["step"] <= trainer.global_step].to_csv(path, sep="\t", index=False)
+        self.live = Live(
+            str(self.folder), resume=trainer.global_step > 0, dvcyaml=False, save_dvc_exp=False
+        )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        assert self.live is not None
+        self.recent.append(outputs["loss"])
+        step = trainer.global_step
+        if step % LOG_EVERY == 0 or step == trainer.max_steps:
+            self.live.step = step
+            self.live.log_metric("loss", sum(float(x) for x in self.recent) / len(self.recent))
+            self.live.log_metric("lr", float(outputs["lr"]))
+            self.recent = []
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.live is not None:
+            self.live.end()
+
+    def table(self) -> pd.DataFrame:
+        """Return the curves as one table: step, loss, lr."""
+        loss, lr = (
+            pd.read_csv(self.folder / "plots" / "metrics" / f"{name}.tsv", sep="\t")
+            for name in ("loss", "lr")
+        )
+        return loss.merge(lr, on="step")[["step", "loss", "lr"]]
+
+
+class Checkpoints(L.Callback):
+    """Every so many updates, all that is needed to go on, in one file that is whole or absent.
+
+    Lightning's own callback writes under changing names; a single name, renamed into place, can't
+    leave two files to choose from.
+    """
+
+    def __init__(self, path: Path, every: int, fingerprint: str) -> None:
+        self.path, self.every, self.fingerprint = path, every, fingerprint
+        self.seconds_before = 0.0
+        self.started = time.perf_counter()
+        self.first_step = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in updates so far, those before a resumption included."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"fingerprint": self.fingerprint, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds_before = state_dict["seconds"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any
+    ) -> None:
+        if trainer.global_step % self.every == 0 and trainer.global_step < trainer.max_steps:
+            with atomic_path(self.path) as part:
+                trainer.save_checkpoint(part)

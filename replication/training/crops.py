@@ -1,0 +1,81 @@
+"""The endless, repeatable sequence of training crops.
+
+Crop number k depends on the seed and k alone: its image (a fresh permutation of the split for each
+epoch), its mirror and its position. So a run that was killed goes on with the very crops that it
+would have seen, whatever the number of loader workers.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from replication.data.canonical import DataSet
+from replication.data.labels import VOID, read_image, read_label
+from replication.models.weights import MEAN_BGR
+
+
+def to_network_input(image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
+    """Turn RGB 0..255 into float32 BGR minus the mean: what the Caffe networks read."""
+    return image[:, :, ::-1].astype(np.float32) - np.asarray(MEAN_BGR, np.float32)
+
+
+def pad(
+    image: Float[np.ndarray, "H W 3"], label: UInt8[np.ndarray, "H W"], size: int
+) -> tuple[Float[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """Pad at the bottom and right to at least ``size``: the image with the mean, labels with void.
+
+    The mean is 0 here: ``image`` has had it subtracted.
+    """
+    down, right = (max(0, size - side) for side in label.shape)
+    image = np.pad(image, ((0, down), (0, right), (0, 0)))
+    return image, np.pad(label, ((0, down), (0, right)), constant_values=VOID)
+
+
+class Crops(Dataset[tuple[Tensor, Tensor]]):
+    """Random ``size`` x ``size`` crops with a random mirror, by their number in the sequence.
+
+    ``crops[k]`` is (image (3, size, size) float32 BGR minus the mean, label (size, size) uint8).
+    """
+
+    def __init__(self, dataset: DataSet, split: str, size: int, seed: int) -> None:
+        self.dataset, self.size, self.seed = dataset, size, seed
+        self.ids = dataset.ids(split)
+
+    def id_of(self, number: int) -> str:
+        """Return the id of the image that crop ``number`` is cut from."""
+        epoch, position = divmod(number, len(self.ids))
+        # One epoch sees every image once.
+        return self.ids[np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.ids))[position]]
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        name = self.id_of(number)
+        rng = np.random.default_rng((self.seed, 1, number))
+        image = to_network_input(read_image(self.dataset.image_path(name)))
+        label = read_label(self.dataset.label_path(name), self.dataset.num_classes)
+        image, label = pad(image, label, self.size)
+        top, left = (int(rng.integers(side - self.size + 1)) for side in label.shape)
+        window = np.s_[top : top + self.size, left : left + self.size]
+        image, label = image[window], label[window]
+        if rng.random() < 0.5:
+            image, label = image[:, ::-1], label[:, ::-1]
+        return (
+            torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),  # (3, size, size)
+            torch.from_numpy(np.ascontiguousarray(label)),
+        )
+
+
+class From(Sampler[int]):
+    """The numbers ``start``, ``start + 1``, .. ``stop - 1``: the sequence from a resumed place."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))
+
+    # No length: Lightning counts the batches of a resumed epoch from its checkpoint, and would
+    # take a shorter loader for one that has already ended.

@@ -1,0 +1,44 @@
+"""Which device and which precision: chosen by what the hardware does fast."""
+
+import torch
+
+from replication.errors import ReplicationError
+
+ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
+
+
+def choose_device(setting: str) -> str:
+    """Turn ``auto`` into cuda, mps or cpu; refuse a device that is not here."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if setting == "auto":
+        return next(name for name, here in available.items() if here)
+    if not available[setting]:
+        raise ReplicationError(
+            f"params.yaml: `device` is {setting!r}, and this machine has none; use auto or cpu"
+        )
+    return setting
+
+
+def choose_precision(setting: str, device: str) -> str:
+    """Turn ``auto`` into Lightning's ``bf16-mixed`` where bfloat16 is fast, else ``32-true``.
+
+    A CPU without AVX-512 BF16 or AMX emulates bfloat16: a VGG-16 step took 150 s there, and 6.7 s
+    in float32.
+    """
+    if setting != "auto":
+        return setting
+    if device == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device == "cpu" and _cpu_multiplies_bfloat16()
+    return "bf16-mixed" if fast else "32-true"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    checks = (getattr(torch.cpu, name, None) for name in names)
+    return any(check is not None and check() for check in checks)

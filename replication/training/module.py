@@ -1,0 +1,72 @@
+"""One run as Lightning sees it: the step, the optimiser, the policy."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from replication.errors import ReplicationError
+from replication.models.deeplab import DeepLab
+from replication.settings import Recipe
+from replication.training.loss import VOID, shrink_labels, summed_loss
+from replication.training.recipe import learning_rate_factor, parameter_groups
+
+
+class Segmentation(L.LightningModule):
+    """SGD with momentum on the loss at score resolution; one loader batch is one update.
+
+    The batch goes through the network in micro-batches whose losses are sums over positions,
+    divided by the whole batch's count of valid positions: ``micro_batch`` decides memory, not the
+    result (but for rounding and dropout's draws). Dropout at update n draws from a generator
+    seeded by (``seed``, n), so that a resumed run repeats an undisturbed one bit for bit on the
+    CPU.
+    """
+
+    def __init__(self, model: DeepLab, recipe: Recipe, micro_batch: int, seed: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False  # gradients of micro-batches are summed by hand
+        self.model = model
+        self.recipe = recipe
+        self.micro_batch = micro_batch
+        self.seed = seed
+
+    def training_step(
+        self, batch: tuple[Float[Tensor, "B 3 H W"], UInt8[Tensor, "B H W"]], batch_idx: int
+    ) -> dict[str, Tensor]:
+        """Make one update; return its loss and the learning rate of weights (a Python float)."""
+        del batch_idx
+        torch.manual_seed((self.seed << 32) + self.global_step)
+        images, labels = batch
+        labels = shrink_labels(labels)  # (B, h, w)
+        valid = (labels != VOID).sum().clamp(min=1)
+        optimizer, policy = self.optimizers(), self.lr_schedulers()
+        optimizer.zero_grad()
+        total = torch.zeros((), device=images.device)
+        pieces = zip(images.split(self.micro_batch), labels.split(self.micro_batch), strict=True)
+        for some_images, some_labels in pieces:
+            scores = self.model(some_images.contiguous(memory_format=torch.channels_last))
+            loss = summed_loss(scores, some_labels) / valid
+            self.manual_backward(loss)
+            total += loss.detach()
+        if not torch.isfinite(total):
+            raise ReplicationError(
+                f"the loss is {total.item()} at update {self.global_step}; the last checkpoint is "
+                "kept. Lower `base_lr` in experiments.yaml or the profile's `base_lr_factor`"
+            )
+        learning_rate = policy.get_last_lr()[0]
+        optimizer.step()
+        policy.step()
+        return {"loss": total, "lr": torch.tensor(learning_rate)}
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Return SGD with the recipe's multipliers, and the policy that sets every update's rate."""
+        optimizer = torch.optim.SGD(
+            parameter_groups(self.model, self.recipe),
+            lr=self.recipe.base_lr,
+            momentum=self.recipe.momentum,
+        )
+        policy = LambdaLR(optimizer, lambda update: learning_rate_factor(self.recipe, update))
+        return {"optimizer": optimizer, "lr_scheduler": policy}
