@@ -164,9 +164,10 @@ def convert_all(
 def _together(errors: list[str]) -> str:
     if len(errors) == 1:
         return errors[0]
-    others = ", ".join(Path(error.split(": ", 1)[0]).name for error in errors[1:4])
+    others = [Path(error.split(": ", 1)[0]).name for error in errors[1:]]
+    named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
     more = "at least " if len(errors) == _MOST_ERRORS else ""
-    return f"{errors[0]} ({more}{len(errors) - 1} more bad files: {others}...)"
+    return f"{errors[0]} ({more}{len(others)} more bad files: {named})"
 
 
 def class_names(seen: Mapping[str, Seen]) -> tuple[str, ...]:

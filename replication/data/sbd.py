@@ -61,10 +61,11 @@ def read_sbd_label(path: Path, num_classes: int | None = None) -> UInt8[np.ndarr
     from scipy.io import loadmat  # 0.2 s that only this conversion needs
 
     again = "unpack the SBD archive again"
+    if not path.is_file():
+        raise ReplicationError(f"{path}: there is no such SBD label; {again}")
     try:
-        label = np.asarray(loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"])
-    except FileNotFoundError:
-        raise ReplicationError(f"{path}: there is no such SBD label; {again}") from None
+        truth = loadmat(path, appendmat=False, variable_names=["GTcls"])["GTcls"]
+        label = np.asarray(truth[0, 0]["Segmentation"])
     except Exception as error:  # scipy's reader fails on broken bytes in a dozen ways
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ReplicationError(f"{path}: the SBD label is broken ({reason}); {again}") from None
