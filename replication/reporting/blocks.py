@@ -1,11 +1,9 @@
 """A comparison as printed text: blocks of rows that Markdown and LaTeX lay out alike."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from replication.paper.reported import Column, KeyValue
 from replication.reporting.comparison import Cell, ComparedRow, Comparison
-from replication.reporting.results import Result
 
 NOT_RUN = "not run"
 NO_RATIO = "-"
@@ -16,6 +14,7 @@ class Group:
     """One measured column's four printed columns, under one heading."""
 
     title: str
+    unit: str
     heads: tuple[str, str, str, str]
 
 
@@ -66,7 +65,7 @@ def ours_text(cell: Cell) -> str:
 
 def ratio_text(value: float | None) -> str:
     """Print a ratio to the first row; a dash where the devices differ or a row is missing."""
-    return NO_RATIO if value is None else f"x{value:.2f}"
+    return NO_RATIO if value is None else f"{value:.2f}x"
 
 
 def blocks(comparison: Comparison) -> list[Block]:
@@ -88,7 +87,7 @@ def blocks(comparison: Comparison) -> list[Block]:
 
 def _group(column: Column) -> Group:
     last = ("ratio, paper", "ratio, ours") if column.ratio else ("difference", "verdict")
-    return Group(f"{column.title} ({column.unit})", ("paper", "ours", *last))
+    return Group(column.title, column.unit, ("paper", "ours", *last))
 
 
 def _row(row: ComparedRow, columns: list[Column]) -> PrintedRow:
@@ -107,47 +106,3 @@ def _texts(cell: Cell) -> tuple[str, str, str, str]:
         ours_ratio = NOT_RUN if cell.ours is None else ratio_text(cell.ours_ratio)
         return paper, ours_text(cell), ratio_text(cell.reported_ratio), ours_ratio
     return paper, ours_text(cell), signed(cell.difference, decimals), cell.verdict.value
-
-
-def title_note(results: list[Result], profile: str) -> str:
-    """Say in a table's title whose numbers these are; empty when they are the paper's data."""
-    if not results:
-        return f"profile {profile}, not run yet"
-    foreign = list(dict.fromkeys(_source(r) for r in results if not r.comparable))
-    if not foreign:
-        return f"profile {profile}"
-    return f"{' and '.join(foreign)}, numbers not comparable with the paper's"
-
-
-def _source(result: Result) -> str:
-    if result.data.name.endswith(" sample"):
-        return f"rendered sample data ({result.data.name})"
-    return f"data set {result.data.name} (profile {result.profile})"
-
-
-def made_from(results: list[Result]) -> list[tuple[str, str]]:
-    """Say what the results were made from: data, seeds, devices, and what they were judged on."""
-    return [
-        (
-            "data",
-            _several(
-                f"{r.data.name}, {r.data.split}, {r.data.images:,} images, "
-                f"{len(r.data.classes)} classes"
-                for r in results
-            ),
-        ),
-        ("seeds", _several(", ".join(str(s.seed) for s in r.seeds) for r in results)),
-        (
-            "trained on",
-            _several(f"{device}, {precision}" for r in results for device, precision in _sorted(r)),
-        ),
-        ("evaluated on", _several(str(r.environment.get("processor", "?")) for r in results)),
-    ]
-
-
-def _sorted(result: Result) -> list[tuple[str, str]]:
-    return sorted(result.devices())
-
-
-def _several(texts: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(texts)) or NOT_RUN

@@ -24,12 +24,12 @@ class _Open(BaseModel):
 
 
 class Evaluation(_Open):
-    """Accuracies of one set of predictions, in percent; ``iou`` is None for an absent class."""
+    """Accuracies of one set of predictions, in percent; None where undefined (absent classes)."""
 
     miou: Percent
     iou: list[Percent | None]
-    pixel_accuracy: Percent
-    mean_accuracy: Percent
+    pixel_accuracy: Percent | None
+    mean_accuracy: Percent | None
     confusion: list[list[int]]  # rows truth, columns prediction, pixels
 
 
@@ -85,6 +85,7 @@ class Result(_Open):
     comparable: bool
     data: Data
     model: Model
+    configuration: dict[str, Any] = {}
     seeds: Annotated[list[SeedResult], Field(min_length=1)]
     environment: dict[str, Any] = {}
 

@@ -16,8 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from replication import atomic
 from replication.errors import ReplicationError
 from replication.paper import reported as paper
-from replication.reporting.blocks import blocks, key_text, made_from, signed, title_note
+from replication.paper.reported import KeyValue
+from replication.reporting.blocks import blocks, key_text, signed
 from replication.reporting.comparison import Cell, Comparison, compare
+from replication.reporting.origin import made_from, setting_names, settings_of, title_note
 from replication.reporting.results import Result, read_result, result_path
 
 _TEX = {
@@ -105,7 +107,7 @@ def tidy_csv(comparison: Comparison, results_dir: Path, out_dir: Path) -> str:
     lines = []
     for row in comparison.rows:
         line = {"table": str(table.number), "row": row.row.id}
-        line |= {name: key_text(value) for name, value in row.row.keys.items()}
+        line |= {name: _csv_key(value) for name, value in row.row.keys.items()}
         for cell in row.cells.values():
             line |= _csv_cell(cell)
         line["run"] = row.row.run or ""
@@ -143,6 +145,10 @@ def _csv_cell(cell: Cell) -> dict[str, str]:
     return fields
 
 
+def _csv_key(value: KeyValue) -> str:
+    return str(value) if type(value) is int else key_text(value)  # without a thousands comma
+
+
 def _environment(**delimiters: str) -> Environment:
     return Environment(
         loader=PackageLoader("replication.reporting"),
@@ -161,8 +167,10 @@ def _context(comparison: Comparison, profile: str, link: str) -> dict[str, Any]:
     return {
         "table": table,
         "note": title_note(results, profile),
-        "profile": profile,
-        "made_from": made_from(results),
+        "label": f"{profile}-table{table.number}",
+        "made_from": made_from(results, profile),
+        "setting_names": setting_names(),
+        "settings": [(result.run, settings_of(result)) for result in results],
         "mixed": _mixed(results),
         "blocks": blocks(comparison),
         "link": Path(link).as_posix(),

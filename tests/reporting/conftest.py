@@ -71,7 +71,16 @@ def make_result() -> MakeResult:
                 "meta_sha256": "1" * 64,
             },
             "model": {"parameters": parameters, "field_of_view": field_of_view, "rates": [12]},
-            "configuration": {"policy": "poly"},
+            "configuration": {
+                "width": 0.125,
+                "crop": 145,
+                "recipe": {
+                    "policy": "poly",
+                    "batch_size": 5,
+                    "iterations": 1200,
+                    "base_lr": 0.01,
+                },
+            },
             "seeds": seeds,
             "environment": {"processor": "A 1 GHz processor"},
         }

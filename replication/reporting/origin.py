@@ -1,0 +1,84 @@
+"""Where a table's numbers come from, in words: whose data, which seeds, what was really run."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from replication.reporting.blocks import NOT_RUN
+from replication.reporting.results import Result
+
+# The scaled settings of a run that a reader needs beside the paper's; places in `configuration`.
+_SETTINGS = {
+    "policy": ("recipe", "policy"),
+    "batch": ("recipe", "batch_size"),
+    "iterations": ("recipe", "iterations"),
+    "base learning rate": ("recipe", "base_lr"),
+    "crop": ("crop",),
+    "width": ("width",),
+}
+
+
+def title_note(results: list[Result], profile: str) -> str:
+    """End a table's title by saying whose numbers these are."""
+    if not results:
+        return f"profile {profile}: not run yet"
+    foreign = list(dict.fromkeys(_source(r) for r in results if not r.comparable))
+    if not foreign:
+        return f"profile {profile}"
+    return f"on {' and '.join(foreign)}: numbers not comparable with the paper's"
+
+
+def _source(result: Result) -> str:
+    if result.data.name.endswith(" sample"):
+        return f"rendered sample data ({result.data.name})"
+    return f"data set {result.data.name} (profile {result.profile})"
+
+
+def made_from(results: list[Result], profile: str) -> list[tuple[str, str]]:
+    """Say what the results were made from: profile, data, seeds, hardware."""
+    facts: list[tuple[str, Callable[[Result], str]]] = [
+        ("data", _data),
+        ("seeds", lambda r: ", ".join(str(seed.seed) for seed in r.seeds)),
+        ("trained on", lambda r: " and ".join(", ".join(pair) for pair in sorted(r.devices()))),
+        ("evaluated on", lambda r: str(r.environment.get("processor", "unknown processor"))),
+    ]
+    return [("profile", profile), *((name, _by_run(results, fact)) for name, fact in facts)]
+
+
+def _data(result: Result) -> str:
+    data = result.data
+    return f"{data.name}, {data.split}, {data.images:,} images, {len(data.classes)} classes"
+
+
+def _by_run(results: list[Result], fact: Callable[[Result], str]) -> str:
+    """Print a fact once where all runs share it, else each value with its runs."""
+    runs: dict[str, list[str]] = {}
+    for result in results:
+        runs.setdefault(fact(result), []).append(result.run)
+    if len(runs) < 2:
+        return next(iter(runs), NOT_RUN)
+    return "; ".join(f"{value} ({', '.join(names)})" for value, names in runs.items())
+
+
+def setting_names() -> list[str]:
+    """Return the headings of `settings_of`."""
+    return list(_SETTINGS)
+
+
+def settings_of(result: Result) -> list[str]:
+    """Print what a run was really trained with; a dash for what its result does not say."""
+    return [_setting(result.configuration, place) for place in _SETTINGS.values()]
+
+
+def _setting(configuration: Mapping[str, Any], place: tuple[str, ...]) -> str:
+    value: Any = configuration
+    for key in place:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None:
+        return "-"
+    return (
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
