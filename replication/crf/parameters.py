@@ -32,7 +32,8 @@ class CrfParameters(BaseModel):
         iterations: mean-field updates, 0 (the softmax alone) to 1,000; the paper uses 10.
         normalization: where the filtered ones divide: ``after`` filtering (the authors' program),
             ``before`` it, ``symmetric`` (the square root on both sides; pydensecrf's own
-            default), or ``none`` (one constant for the whole image: the mean of the filtered ones).
+            default), or ``none``: the plain sum over all pixels, so that weights mean more the
+            larger the widths are.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

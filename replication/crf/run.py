@@ -145,6 +145,8 @@ def refine_images(
     record_path = out_dir / RECORD
     if tasks:
         record_path.unlink(missing_ok=True)  # the folder is not whole until the end
+        # A new file: DVC may have linked the old one to its cache, which must not grow.
+        ledger.rewrite(out_dir, list(done.values()))
     peak: float | None = None
     for entry, memory in over_images(_refine_one, tasks, "refine", jobs, few=4):
         ledger.append(out_dir, entry)

@@ -66,16 +66,20 @@ def write_scores(path: Name, scores: Float[np.ndarray, "C h w"]) -> None:
 
 def _load(path: Path) -> np.ndarray:
     try:
-        if path.suffix.lower() == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
-        with np.load(path, allow_pickle=False) as archive:
-            if KEY not in archive:
-                found = ", ".join(archive.files) or "none"
-                raise ReplicationError(
-                    f"{path}: key `{KEY}` is missing (keys: {found}): save it as "
-                    f"np.savez(path, {KEY}=array)"
-                )
-            return np.asarray(archive[KEY])
+        with path.open("rb") as stream:  # np.load leaves a broken file that it opened open
+            if path.suffix.lower() == ".npy":
+                return np.asarray(np.load(stream, allow_pickle=False))
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("an .npy file under the name .npz")
+            with archive:
+                if KEY not in archive:
+                    found = ", ".join(archive.files) or "none"
+                    raise ReplicationError(
+                        f"{path}: key `{KEY}` is missing (keys: {found}): save it as "
+                        f"np.savez(path, {KEY}=array)"
+                    )
+                return np.asarray(archive[KEY])
     except FileNotFoundError:
         raise ReplicationError(f"{path}: there is no such score file: score the image") from None
     except _BROKEN as error:
