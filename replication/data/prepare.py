@@ -23,6 +23,9 @@ from replication.data.voc import EXPECTED, IMAGES, check_expected, find_voc, voc
 from replication.errors import ReplicationError
 
 _log = logging.getLogger(__name__)
+# Instances, boxes and actions: no class labels, but tens of thousands of files.
+_VOC_SKIPPED = ("Annotations", "SegmentationObject", "Action", "Layout", "Main")
+_SBD_SKIPPED = ("inst",)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -57,11 +60,11 @@ def prepare_voc(
         ReplicationError: names the file that is wrong, with its cure.
     """
     with _building(into) as (target, work):
-        tree = find_voc(_unpacked(voc, work / "voc"))
+        tree = find_voc(_unpacked(voc, work / "voc", progress, _VOC_SKIPPED))
         splits = {split: voc_ids(tree, split) for split in ("train", "val")}
         sbd_tree, extra = None, []
         if sbd is not None:
-            sbd_tree = find_sbd(_unpacked(sbd, work / "sbd"))
+            sbd_tree = find_sbd(_unpacked(sbd, work / "sbd", progress, _SBD_SKIPPED))
             splits["trainaug"] = derive_trainaug(splits["train"], sbd_ids(sbd_tree), splits["val"])
         for split, ids in splits.items():
             check_expected(split, ids, EXPECTED[split] if official else None)
@@ -108,7 +111,7 @@ def prepare_folder(
         ReplicationError: names the file that is wrong, with its cure.
     """
     with _building(into) as (target, work):
-        found = read_folder(_unpacked(folder, work / "folder"))
+        found = read_folder(_unpacked(folder, work / "folder", progress))
         refuse_overlap(
             found.splits["train"], found.splits["val"], train_name="train", eval_name="val"
         )
@@ -158,8 +161,11 @@ def _write(
         )
 
 
-def _unpacked(source: Path, work: Path) -> Path:
-    """Return a folder: ``source`` itself, or where its archive was unpacked."""
+def _unpacked(source: Path, work: Path, progress: bool, skipped: tuple[str, ...] = ()) -> Path:
+    """Return a folder: ``source`` itself, or where its archive was unpacked.
+
+    Members with a folder of ``skipped`` in their path are left packed.
+    """
     if source.is_dir():
         return source
     if not source.is_file():
@@ -168,8 +174,12 @@ def _unpacked(source: Path, work: Path) -> Path:
         )
     from replication.data.unpack import unpack
 
-    unpack(source, work)
-    return work
+    return unpack(
+        source,
+        work,
+        progress=progress,
+        wanted=lambda member: not any(folder in member.split("/") for folder in skipped),
+    )
 
 
 @contextmanager

@@ -85,9 +85,10 @@ def test_equal_palette_colours_do_not_merge_classes(tmp_path: Path) -> None:
 
 
 def test_write_label_refuses_other_arrays(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="uint8"):
+    # TypeError where shapes are checked by jaxtyping as well.
+    with pytest.raises((ValueError, TypeError), match="label"):
         write_label(tmp_path / "a.png", np.zeros((2, 2), int))
-    with pytest.raises(ValueError, match="256, 3"):
+    with pytest.raises((ValueError, TypeError), match="palette"):
         write_label(tmp_path / "a.png", np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
 
