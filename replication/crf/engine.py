@@ -84,7 +84,8 @@ def mean_field(
             f"`scores` have {classes} classes and {height}x{width} pixels; the CRF takes 2 to 256 "
             "classes and at least one pixel"
         )
-    unary = (unary_from_probabilities if probabilities else unary_from_scores)(scores)
+    with np.errstate(over="ignore", invalid="ignore"):  # named below
+        unary = (unary_from_probabilities if probabilities else unary_from_scores)(scores)
     if not np.isfinite(unary).all():
         raise ReplicationError("`scores` hold NaN or infinite values: make them again")
     return run(unary, image, parameters)

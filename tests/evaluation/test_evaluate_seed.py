@@ -1,0 +1,163 @@
+"""The stage `evaluate`: one matrix over the set, every file accounted for, a known real figure."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from replication.data.canonical import DataSet, ids_sha256
+from replication.data.labels import write_label
+from replication.data.palette import voc_palette
+from replication.errors import ReplicationError
+from replication.evaluation.confusion import confusion_matrix, mean_iou
+from replication.evaluation.parallel import over_images, processes
+from replication.evaluation.run import best_class, evaluate_seed, image_confusions
+from replication.inference.enlarge import enlarge
+from replication.inference.store import read_scores, write_scores
+
+IDS = ["c", "a", "b"]
+SIZES = [(20, 27), (25, 33), (9, 8)]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> DataSet:
+    """Three labels of different sizes with void; scores of 4x5; refined labels at random."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "data"
+    for folder in ("images", "labels", "splits"):
+        (root / folder).mkdir(parents=True)
+    for name, size in zip(IDS, SIZES, strict=True):
+        truth = rng.choice(np.array([0, 1, 2, 255], np.uint8), size)
+        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(root / "images" / f"{name}.png")
+        write_label(root / "labels" / f"{name}.png", truth)
+        write_scores(tmp_path / "scores" / f"{name}.npz", rng.normal(size=(4, 4, 5)))
+        refined = rng.integers(0, 4, size).astype(np.uint8)
+        write_label(tmp_path / "refined" / f"{name}.png", refined)
+    (root / "splits" / "val.txt").write_text("\n".join(IDS) + "\n")
+    (tmp_path / "scores" / "score.json").write_text("{}")
+    (tmp_path / "refined" / "refine.json").write_text("{}")
+    meta = {
+        "name": "noise",
+        "classes": ["a", "b", "c", "d"],
+        "palette": voc_palette().tolist(),
+        "void": 255,
+        "splits": {"val": {"count": 3, "sha256": ids_sha256(IDS)}},
+        "sources": [],
+    }
+    (root / "meta.json").write_text(json.dumps(meta))
+    return DataSet.open(root)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    return tmp_path / "scores", tmp_path / "refined"
+
+
+def read(path: Path) -> np.ndarray:
+    return np.array(Image.open(path))
+
+
+def test_equals_counting_by_hand(dataset: DataSet, places: tuple[Path, Path]) -> None:
+    scores, refined = places
+    before, after = np.zeros((4, 4), int), np.zeros((4, 4), int)
+    for name, size in zip(IDS, SIZES, strict=True):
+        truth = read(dataset.label_path(name))
+        valid = truth != 255
+        best = enlarge(read_scores(scores / f"{name}.npz"), 8, size).argmax(0)
+        np.add.at(before, (truth[valid], best[valid]), 1)
+        np.add.at(after, (truth[valid], read(refined / f"{name}.png")[valid]), 1)
+    result = evaluate_seed(dataset, "val", scores, refined, stride=8)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    np.testing.assert_array_equal(result["before"]["confusion"], before)
+    np.testing.assert_array_equal(result["after"]["confusion"], after)
+    assert result["before"]["miou"] == pytest.approx(mean_iou(before))
+    assert result["after"]["miou"] == pytest.approx(mean_iou(after))
+
+
+def test_images_are_counted_in_the_order_of_their_ids(
+    dataset: DataSet, places: tuple[Path, Path]
+) -> None:
+    before, after = image_confusions(dataset, IDS, *places, stride=8)
+    assert before.shape == after.shape == (3, 4, 4)
+    for place, name in enumerate(IDS):
+        truth = read(dataset.label_path(name))
+        expected = confusion_matrix(truth, read(places[1] / f"{name}.png"), 4)
+        np.testing.assert_array_equal(after[place], expected)
+    backwards, _ = image_confusions(dataset, IDS[::-1], *places, stride=8)
+    np.testing.assert_array_equal(backwards[::-1], before)
+
+
+def test_part_of_a_split_and_only_that(dataset: DataSet, places: tuple[Path, Path]) -> None:
+    with pytest.raises(ReplicationError, match=r"scores: stale scores for 1 images \(b\)"):
+        evaluate_seed(dataset, "val", *places, stride=8, ids=["a", "c"])
+    (places[0] / "b.npz").unlink()
+    with pytest.raises(ReplicationError, match=r"refined: stale refined labels .*\(b\)"):
+        evaluate_seed(dataset, "val", *places, stride=8, ids=["a", "c"])
+    (places[1] / "b.png").unlink()
+    evaluate_seed(dataset, "val", *places, stride=8, ids=["a", "c"])
+    with pytest.raises(ReplicationError, match=r"scores: no scores for 1 images \(b\)"):
+        evaluate_seed(dataset, "val", *places, stride=8)
+
+
+def test_a_refined_label_of_another_size_is_named(
+    dataset: DataSet, places: tuple[Path, Path]
+) -> None:
+    write_label(places[1] / "a.png", np.zeros((5, 6), np.uint8))
+    with pytest.raises(ReplicationError, match=r"a\.png: 5x6 pixels, and its true label has 25x33"):
+        evaluate_seed(dataset, "val", *places, stride=8)
+
+
+def test_void_in_a_refined_label_is_named(dataset: DataSet, places: tuple[Path, Path]) -> None:
+    write_label(places[1] / "a.png", np.full((25, 33), 255, np.uint8))
+    with pytest.raises(ReplicationError, match=r"a\.png: value 255 \(825 pixels\) is outside"):
+        evaluate_seed(dataset, "val", *places, stride=8)
+
+
+def test_scores_of_another_stride_are_named(dataset: DataSet, places: tuple[Path, Path]) -> None:
+    with pytest.raises(ReplicationError, match=r"\w\.npz: 4x5 scores at output stride 4 reach"):
+        evaluate_seed(dataset, "val", *places, stride=4)
+
+
+def test_best_class_is_argmax_with_ties() -> None:
+    scores = np.random.default_rng(0).integers(0, 3, (21, 30, 40)).astype(np.float32)
+    label = best_class(scores)
+    assert label.dtype == np.uint8
+    np.testing.assert_array_equal(label, scores.argmax(0))
+
+
+def test_processes_are_not_started_for_a_handful() -> None:
+    assert processes(8, 20, few=100) == 1
+    assert processes(8, 250, few=100) == 2
+    assert processes(2, 10_000, few=100) == 2
+    assert processes(None, 10_000, few=1) >= 1
+    with pytest.raises(ReplicationError, match="`jobs` is -1"):
+        processes(-1, 10)
+
+
+def test_results_come_from_several_processes() -> None:
+    assert sorted(over_images(pow, [(n, 2) for n in range(6)], "square", 2, few=3)) == [
+        0, 1, 4, 9, 16, 25,
+    ]  # fmt: skip
+
+
+def test_a_killed_process_is_one_line() -> None:
+    import os
+
+    with pytest.raises(ReplicationError, match="one of 2 processes was killed") as caught:
+        list(over_images(os._exit, [(9,)] * 6, "refine", 2, few=3))
+    assert "\n" not in str(caught.value)
+
+
+def test_real_scores_give_the_known_figure(shared: Path) -> None:
+    root = shared / "data" / "voc100"
+    ids = (root / "ImageSets" / "Segmentation" / "val.txt").read_text().split()
+    total = np.zeros((21, 21), np.int64)
+    for name in ids:
+        truth = read(root / "SegmentationClass" / f"{name}.png")
+        scores = read_scores(root / "scores" / f"{name}.npz", 21)
+        large = enlarge(scores, 16, (truth.shape[0], truth.shape[1]))
+        total += confusion_matrix(truth, best_class(large), 21)
+    assert len(ids) == 100
+    assert round(mean_iou(total), 2) == 61.67  # ../shared/paper/crf_engine.md
