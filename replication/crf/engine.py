@@ -42,7 +42,7 @@ def engine_version(name: str) -> str | None:
 
 def mean_field(
     scores: Float[np.ndarray, "C H W"],
-    image: UInt8[np.ndarray, "H W 3"],
+    image: UInt8[np.ndarray, "IH IW 3"],  # another size is the user's mistake, named below
     parameters: CrfParameters,
     engine: str = DEFAULT,
     *,

@@ -74,13 +74,17 @@ def _preset(
 
 
 PRESETS: dict[str, Preset] = {
-    "resnet_ports": _preset(4, 67, 3, (3, 1), "DeepLab v2 ResNet-101, used by public ports"),
-    "resnet_release": _preset(
-        5, 21, 3, (4, 1), "DeepLab v2 ResNet-101, commented out in the authors' release"
+    "resnet_ports": _preset(
+        4.0, 67.0, 3.0, (3.0, 1.0), "DeepLab v2 ResNet-101, used by public ports"
     ),
-    "vgg_aspp_release": _preset(4, 65, 3, (2, 2), "DeepLab v2 VGG-16 ASPP, the authors' release"),
-    "v1": _preset(5, 50, 10, (3, 3), "DeepLab v1, the authors' release"),
-    "v1_multiscale": _preset(3, 95, 3, None, "DeepLab v1 multi-scale, the authors' release"),
-    "v1_coco": _preset(5, 67, 3, None, "DeepLab v1 with COCO, the authors' release"),
+    "resnet_release": _preset(
+        5.0, 21.0, 3.0, (4.0, 1.0), "DeepLab v2 ResNet-101, commented out in the authors' release"
+    ),
+    "vgg_aspp_release": _preset(
+        4.0, 65.0, 3.0, (2.0, 2.0), "DeepLab v2 VGG-16 ASPP, the authors' release"
+    ),
+    "v1": _preset(5.0, 50.0, 10.0, (3.0, 3.0), "DeepLab v1, the authors' release"),
+    "v1_multiscale": _preset(3.0, 95.0, 3.0, None, "DeepLab v1 multi-scale, the authors' release"),
+    "v1_coco": _preset(5.0, 67.0, 3.0, None, "DeepLab v1 with COCO, the authors' release"),
 }
 """All rows of the recipe's table; ten iterations and normalization ``after`` in each."""

@@ -33,7 +33,7 @@ def _outside(counts: Int64[np.ndarray, " values"], num_classes: int) -> str:
 
 def confusion_matrix(
     truth: UInt8[np.ndarray, "H W"],
-    prediction: UInt8[np.ndarray, "H W"],
+    prediction: UInt8[np.ndarray, "PH PW"],  # another size is the user's mistake, named below
     num_classes: int,
     ignore: int | None = VOID,
     name: str = "prediction",

@@ -34,18 +34,20 @@ def test_equals_torch_align_corners_then_crop() -> None:
 
 
 @given(
-    h=st.integers(2, 9), w=st.integers(2, 9), stride=st.integers(1, 16), a=st.integers(-8, 8),
-    b=st.integers(-8, 8), data=st.data(),
-)  # fmt: skip
+    shape=st.tuples(st.integers(2, 9), st.integers(2, 9)),
+    stride=st.integers(1, 16),
+    slope=st.tuples(st.integers(-8, 8), st.integers(-8, 8)),
+    data=st.data(),
+)
 def test_keeps_linear_ramps(
-    h: int, w: int, stride: int, a: int, b: int, data: st.DataObject
+    shape: tuple[int, int], stride: int, slope: tuple[int, int], data: st.DataObject
 ) -> None:
-    height = data.draw(st.integers(1, (h - 1) * stride + 1))
-    width = data.draw(st.integers(1, (w - 1) * stride + 1))
-    i, j = np.mgrid[:h, :w]
-    ramp = ((a * i + b * j) * stride).astype(np.float32)[None]
-    y, x = np.mgrid[:height, :width]
-    np.testing.assert_allclose(enlarge(ramp, stride, (height, width))[0], a * y + b * x, atol=1e-3)
+    size = tuple(data.draw(st.integers(1, (n - 1) * stride + 1)) for n in shape)
+    i, j = np.mgrid[: shape[0], : shape[1]]
+    ramp = ((slope[0] * i + slope[1] * j) * stride).astype(np.float32)[None]
+    y, x = np.mgrid[: size[0], : size[1]]
+    out = enlarge(ramp, stride, (size[0], size[1]))[0]
+    np.testing.assert_allclose(out, slope[0] * y + slope[1] * x, atol=1e-3)
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(1, 16), st.integers(0, 99))
