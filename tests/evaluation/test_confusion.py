@@ -164,7 +164,7 @@ def test_a_size_mismatch_is_named() -> None:
 
 def test_other_types_are_our_fault() -> None:
     label = np.zeros((2, 3), np.uint8)
-    with pytest.raises((ValueError, TypeError), match="(?i)uint8"):
+    with pytest.raises((ValueError, TypeError), match=r"(?i)uint8"):
         confusion_matrix(label, label.astype(np.int64), 3)
     with pytest.raises(ValueError, match="num_classes"):
         confusion_matrix(label, label, 257)
