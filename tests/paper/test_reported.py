@@ -1,0 +1,149 @@
+"""The package's numbers of the paper against an independent transcription, and their validation."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from replication.paper.reported import Reported, load
+
+TABLE_1 = ["fov_7x7_r4", "fov_4x4_r4", "fov_4x4_r8", "fov_3x3_r12"]
+TABLE_2 = ["fov_3x3_r12", "poly_b30_6k", "poly_b30_10k", "poly_b10_10k", "poly_b10_20k"]
+TABLE_3 = ["poly_b10_20k", "aspp_s", "aspp_l"]
+
+
+@pytest.fixture
+def transcription(shared: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((shared / "paper" / "reported.yaml").read_text())
+    return content
+
+
+def raw() -> dict[str, Any]:
+    return load().model_dump()
+
+
+def test_table_1_equals_transcription(transcription: dict[str, Any]) -> None:
+    ours = [
+        [
+            int(str(row.keys["kernel"])[0]),
+            row.keys["rate"],
+            *(row.reported[n] for n in ["fov", "parameters", "images_per_second"]),
+            *(row.reported[n] for n in ["miou_before", "miou_after"]),
+        ]
+        for row in load().tables["table1"].rows
+    ]
+    assert ours == transcription["table1"]["rows"]
+
+
+def test_table_2_equals_transcription(transcription: dict[str, Any]) -> None:
+    ours = [
+        [*row.keys.values(), row.reported["miou_before"]] for row in load().tables["table2"].rows
+    ]
+    assert ours == transcription["table2"]["rows"]
+
+
+def test_table_3_equals_transcription(transcription: dict[str, Any]) -> None:
+    ours = [[*row.keys.values(), *row.reported.values()] for row in load().tables["table3"].rows]
+    assert ours == transcription["table3"]["rows"]
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3"])
+def test_test_set_figures_equal_transcription(transcription: dict[str, Any], name: str) -> None:
+    ours = load().tables[name].test_set
+    theirs = next(v for k, v in transcription[name].items() if k.startswith("test_set"))
+    assert sorted(ours.values()) == sorted(theirs.values())
+
+
+def test_effects_equal_the_claims_of_the_same_name(transcription: dict[str, Any]) -> None:
+    claims = {claim["id"]: claim.get("delta") for claim in transcription["claims"]}
+    checked = 0
+    for table in load().tables.values():
+        for effect in table.effects:
+            if effect.id in claims:
+                assert table.reported_effect(effect) == claims[effect.id]
+                checked += 1
+    assert checked == 10
+
+
+def test_crf_gains_of_table_1_span_the_claimed_range(transcription: dict[str, Any]) -> None:
+    table = load().tables["table1"]
+    gains = [table.reported_effect(e) for e in table.effects if e.id.startswith("crf_gain")]
+    claim = next(c for c in transcription["claims"] if c["id"] == "crf_gain_table1")
+    assert [min(gains), max(gains)] == claim["delta"]
+
+
+def test_runs_of_each_table_and_every_run_once() -> None:
+    tables = load().tables
+    assert [tables[f"table{n}"].runs() for n in (1, 2, 3)] == [TABLE_1, TABLE_2, TABLE_3]
+    assert load().runs() == TABLE_1 + TABLE_2[1:] + TABLE_3[1:]
+
+
+def test_field_of_view_follows_from_kernel_and_rate() -> None:
+    for row in load().tables["table1"].rows:
+        kernel, rate = int(str(row.keys["kernel"])[0]), row.keys["rate"]
+        assert isinstance(rate, int)
+        assert row.reported["fov"] == (kernel - 1) * rate * 8 + 32
+
+
+def test_a_row_may_share_a_run_and_fill_a_column_from_another_field() -> None:
+    content = raw()
+    row = dict(content["tables"]["table3"]["rows"][0])
+    content["tables"]["table3"]["rows"].append(
+        {**row, "id": "again", "fields": {"miou_before": "after.miou"}}
+    )
+    table = Reported.model_validate(content).tables["table3"]
+    column = table.columns[0]
+    assert [table.rows[i].field(column) for i in (0, -1)] == ["before.miou", "after.miou"]
+    assert table.runs() == TABLE_3
+
+
+def _break(content: dict[str, Any], how: str) -> None:
+    table = content["tables"]["table1"]
+    row = table["rows"][0]
+    match how:
+        case "unknown key":
+            row["colour"] = 1
+        case "missing cell":
+            del row["reported"]["miou_after"]
+        case "text for a number":
+            row["reported"]["miou_after"] = "67,64"
+        case "two rows of one name":
+            table["rows"].append(row)
+        case "unknown field":
+            table["columns"][0]["field"] = "before.mean_iou"
+        case "undeclared tolerance":
+            table["columns"][0]["tolerance"] = "generous"
+        case "negative tolerance":
+            content["tolerances"]["miou"]["within"] = -1
+        case "effect of nothing":
+            table["effects"][0]["of"] = ("fov_9x9", "miou_before")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "unknown key",
+        "missing cell",
+        "text for a number",
+        "two rows of one name",
+        "unknown field",
+        "undeclared tolerance",
+        "negative tolerance",
+        "effect of nothing",
+    ],
+)
+def test_faults_are_refused(how: str) -> None:
+    content = raw()
+    _break(content, how)
+    with pytest.raises(ValidationError):
+        Reported.model_validate(content)
+
+
+def test_every_tolerance_has_a_reason() -> None:
+    tolerances = load().tolerances
+    assert all(len(tolerance.reason) > 20 for tolerance in tolerances.values())
+    assert tolerances["miou"].within == 0.5
+    assert tolerances["field_of_view"].within == 0
+    assert tolerances["speed"].within is None

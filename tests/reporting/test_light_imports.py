@@ -1,0 +1,25 @@
+"""Tables must not load what only training or figures need; figures only when they draw."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "lightning", "pandas", "matplotlib", "dvc")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "replication.paper.verdicts",
+        "replication.reporting.tables",
+        "replication.reporting.before_after",
+        "replication.reporting.curves",
+    ],
+)
+def test_heavy_packages_stay_out(module: str) -> None:
+    code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split() == []
