@@ -7,7 +7,7 @@ file is part of the package, so a fault in it is ours: it raises pydantic's own 
 from collections import Counter
 from functools import cache
 from importlib import resources
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -116,7 +116,7 @@ class Table(_Strict):
     test_set: dict[str, float] = {}
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _complete(self) -> "Table":
         keys, columns = {k.name for k in self.keys}, {c.name for c in self.columns}
         for row in self.rows:
             if set(row.keys) != keys or set(row.reported) != columns or set(row.fields) - columns:
@@ -155,7 +155,7 @@ class Reported(_Strict):
     tables: dict[str, Table]
 
     @model_validator(mode="after")
-    def _tolerances_known(self) -> Self:
+    def _tolerances_known(self) -> "Reported":
         named = {column.tolerance for table in self.tables.values() for column in table.columns}
         if unknown := named - set(self.tolerances):
             raise ValueError(f"tolerance `{min(unknown)}` is not declared")

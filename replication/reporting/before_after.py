@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
+from replication.data.canonical import DataSet
 from replication.data.labels import VOID, read_image, read_label
 from replication.errors import ReplicationError
 from replication.inference.enlarge import enlarge
@@ -21,8 +22,6 @@ from replication.reporting.style import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from replication.data.canonical import DataSet
 
 COLUMNS = ("Image", "Ground truth", "Before CRF", "After CRF")
 _WIDTH = 8.3  # inches, a page's text
@@ -91,16 +90,15 @@ def before_after(
     return save(_draw(dataset, chosen, rows, title), out)
 
 
-Row = tuple[
-    UInt8[np.ndarray, "H W 3"],
-    UInt8[np.ndarray, "H W"],
-    UInt8[np.ndarray, "H W"],
-    UInt8[np.ndarray, "H W"],
-]
+class _Row(NamedTuple):
+    image: UInt8[np.ndarray, "H W 3"]
+    truth: UInt8[np.ndarray, "H W"]
+    before: UInt8[np.ndarray, "H W"]
+    after: UInt8[np.ndarray, "H W"]
 
 
-def _read(dataset: DataSet, name: str, scores_dir: Path, refined_dir: Path, stride: int) -> Row:
-    """Return image (H, W, 3), truth, labels before and after the CRF (H, W), of one id."""
+def _read(dataset: DataSet, name: str, scores_dir: Path, refined_dir: Path, stride: int) -> _Row:
+    """Read what one id's row shows."""
     image = read_image(dataset.image_path(name))
     height, width = image.shape[:2]
     truth = read_label(dataset.label_path(name), dataset.num_classes)
@@ -114,10 +112,10 @@ def _read(dataset: DataSet, name: str, scores_dir: Path, refined_dir: Path, stri
             f"{refined}: {after.shape[1]}x{after.shape[0]} pixels, its image has {width}x{height}; "
             "run `refine` again"
         )
-    return image, truth, maps.argmax(axis=0).astype(np.uint8), after
+    return _Row(image, truth, maps.argmax(axis=0).astype(np.uint8), after)
 
 
-def _draw(dataset: DataSet, names: Sequence[str], rows: Sequence[Row], title: str) -> Figure:
+def _draw(dataset: DataSet, names: Sequence[str], rows: Sequence[_Row], title: str) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 

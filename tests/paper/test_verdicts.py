@@ -35,15 +35,17 @@ def test_rule(ours: float | None, comparable: bool, tolerance: float | None, ver
     assert judged.value == verdict
 
 
-@pytest.mark.parametrize(("count", "verdict"), [(134_346_581, "within tolerance"), (132e6, "off")])
+@pytest.mark.parametrize(
+    ("count", "verdict"), [(134_346_581.0, "within tolerance"), (132e6, "off")]
+)
 def test_parameters_within_rounding(count: float, verdict: str) -> None:
     judged = judge_cell(134.3, count / 1e6, comparable=True, tolerance=0.1, decimals=1)
     assert judged.value == verdict
 
 
-@pytest.mark.parametrize(("ours", "verdict"), [(224, "within tolerance"), (223, "off")])
+@pytest.mark.parametrize(("ours", "verdict"), [(224.0, "within tolerance"), (223.0, "off")])
 def test_field_of_view_is_exact(ours: float, verdict: str) -> None:
-    assert judge_cell(224, ours, comparable=True, tolerance=0, decimals=0).value == verdict
+    assert judge_cell(224.0, ours, comparable=True, tolerance=0.0, decimals=0).value == verdict
 
 
 @given(percent, percent)
