@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from replication.errors import ReplicationError
 from replication.models.deeplab import DeepLab
+from replication.plan import OUTPUT_STRIDE
 from replication.settings import Recipe
 from replication.training.loss import VOID, shrink_labels, summed_loss
 from replication.training.recipe import learning_rate_factor, parameter_groups
@@ -25,13 +26,21 @@ class Segmentation(L.LightningModule):
     CPU.
     """
 
-    def __init__(self, model: DeepLab, recipe: Recipe, micro_batch: int, seed: int) -> None:
+    def __init__(
+        self,
+        model: DeepLab,
+        recipe: Recipe,
+        micro_batch: int,
+        seed: int,
+        stride: int = OUTPUT_STRIDE,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False  # gradients of micro-batches are summed by hand
         self.model = model
         self.recipe = recipe
         self.micro_batch = micro_batch
         self.seed = seed
+        self.stride = stride
 
     def training_step(
         self, batch: tuple[Float[Tensor, "B 3 H W"], UInt8[Tensor, "B H W"]], batch_idx: int
@@ -40,7 +49,7 @@ class Segmentation(L.LightningModule):
         del batch_idx
         torch.manual_seed((self.seed << 32) + self.global_step)
         images, labels = batch
-        labels = shrink_labels(labels)  # (B, h, w)
+        labels = shrink_labels(labels, self.stride)  # (B, h, w)
         valid = (labels != VOID).sum().clamp(min=1)
         optimizer, policy = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()
