@@ -73,7 +73,9 @@ def scale(name: str, run: Run, profile_name: str, profile: Profile) -> Plan:
             "base_lr": run.recipe.base_lr * profile.base_lr_factor,
         }
     )
-    head = run.head.model_copy(update={"channels": scale_channels(run.head.channels, profile.width)})
+    head = run.head.model_copy(
+        update={"channels": scale_channels(run.head.channels, profile.width)}
+    )
     largest = min(profile.micro_batch, recipe.batch_size)
     micro = next(n for n in range(largest, 0, -1) if recipe.batch_size % n == 0)
     return Plan(name, profile_name, profile, head, recipe, micro)

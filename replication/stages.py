@@ -1,17 +1,73 @@
 """The pipeline's stages: each reads what the one before it wrote and writes its own, by name.
 
-``dvc.yaml`` calls these through ``replication stage NAME``; every place is `Settings.place`.
+``dvc.yaml`` calls these through ``replication stage NAME``; every place is `Settings.place`. Rooms
+are imported inside, so that a stage loads only what it needs.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from replication.atomic import write_json
+from replication.errors import ReplicationError
 from replication.plan import OUTPUT_STRIDE, Settings
 
 if TYPE_CHECKING:
     from replication.data.canonical import DataSet
+
+# Which archives a profile's data is made from: VOC's, SBD's.
+ARCHIVES = {"sample": ("voc2012_sample", "sbd_sample"), "voc2012": ("voc2012", "sbd")}
+
+# The run whose images figure 6 shows, the first that has been evaluated.
+SHOWN = ("aspp_l", "poly_b10_20k", "fov_3x3_r12")
+
+
+def fetch(settings: Settings) -> None:
+    """Bring the profile's archives here, verified: addresses -> archives/."""
+    from replication.data.fetch import fetch as fetch_one
+    from replication.data.sources import get_source
+
+    into = settings.place("archives")
+    given = settings.params.data.archives.model_dump()
+    listed = []
+    for name in ARCHIVES.get(settings.profile.data, ()):
+        own = given.get(name)
+        fetched = fetch_one(
+            get_source(name), into, root=settings.root, given=Path(own) if own else None
+        )
+        listed.append({"path": str(fetched.path), "official": fetched.kind == "archive"})
+        listed[-1]["record"] = fetched.record()
+    write_json(into / "fetched.json", listed)
+
+
+def prepare(settings: Settings) -> None:
+    """Bring archives, or the user's own folder, into the canonical layout -> datasets/."""
+    from replication.data.prepare import prepare_folder, prepare_voc
+
+    into, kind = settings.place("datasets"), settings.profile.data
+    if kind == "folder":
+        folder = settings.params.data.folder
+        assert folder is not None  # settings.load has seen to it
+        prepare_folder(settings.root / folder, into, sources=[])
+        return
+    path = settings.place("archives") / "fetched.json"
+    try:
+        voc, sbd = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise ReplicationError(
+            f"{path} is missing or broken; run the stage `fetch` again"
+        ) from None
+    prepare_voc(
+        Path(voc["path"]),
+        Path(sbd["path"]),
+        into,
+        official=kind == "voc2012",
+        sources=[voc["record"], sbd["record"]],
+        name="voc2012" if kind == "voc2012" else "voc2012 sample",
+    )
 
 
 def _dataset(settings: Settings) -> DataSet:
@@ -22,14 +78,11 @@ def _dataset(settings: Settings) -> DataSet:
 
 def train(settings: Settings, run: str) -> None:
     """Train ``run`` once for each seed: datasets/ -> runs/."""
-    import shutil
-
     from replication.models.weights import load_backbone
     from replication.training.run import train as train_one
 
     plan, dataset = settings.plan(run), _dataset(settings)
-    place = settings.params.data.backbone or plan.profile.backbone
-    weights = load_backbone(place, settings.root)
+    weights = load_backbone(settings.params.data.backbone or plan.profile.backbone, settings.root)
     for seed in settings.params.seeds:
         train_one(
             plan,
@@ -41,10 +94,7 @@ def train(settings: Settings, run: str) -> None:
             device=settings.params.device,
             precision=settings.params.precision,
         )
-    wanted = {settings.place("runs", run, seed) for seed in settings.params.seeds}
-    for old in settings.place("runs", run).glob("seed_*"):
-        if old not in wanted:  # a seed taken out of params.yaml
-            shutil.rmtree(old)
+    _forget_other_seeds(settings, "runs", run)
 
 
 def score(settings: Settings, run: str) -> None:
@@ -61,3 +111,136 @@ def score(settings: Settings, run: str) -> None:
             device=settings.params.device,
             precision=settings.params.precision,
         )
+
+
+def refine(settings: Settings, run: str) -> None:
+    """Refine every seed's scores by the fully connected CRF: scores/ -> refined/."""
+    from replication.crf.run import refine_seed
+
+    dataset, crf = _dataset(settings), settings.params.crf
+    for seed in settings.params.seeds:
+        refine_seed(
+            dataset,
+            "val",
+            settings.place("scores", run, seed),
+            settings.place("refined", run, seed),
+            crf.parameters(),
+            stride=OUTPUT_STRIDE,
+            ids=evaluated_ids(settings.profile, dataset),
+            jobs=settings.params.jobs,
+            engine=crf.engine,
+        )
+    _forget_other_seeds(settings, "refined", run)
+
+
+def evaluate(settings: Settings, run: str) -> None:
+    """Measure every seed before and after the CRF: scores/, refined/ -> results/."""
+    from replication.evaluation.run import evaluate_seed
+    from replication.provenance import environment, sha256_file
+
+    plan, dataset = settings.plan(run), _dataset(settings)
+    ids = evaluated_ids(settings.profile, dataset)
+    seeds, trained = [], {}
+    for seed in settings.params.seeds:
+        places = {kind: settings.place(kind, run, seed) for kind in ("runs", "scores", "refined")}
+        trained = _record(places["runs"] / "train.json")
+        measured = evaluate_seed(
+            dataset,
+            "val",
+            places["scores"],
+            places["refined"],
+            stride=OUTPUT_STRIDE,
+            ids=ids,
+            jobs=settings.params.jobs,
+        )
+        seeds.append(
+            {
+                "seed": seed,
+                **measured,
+                "train": trained,
+                "score": _record(places["scores"] / "score.json"),
+                "refine": _record(places["refined"] / "refine.json"),
+            }
+        )
+    result = {
+        "format": 1,
+        "run": run,
+        "profile": settings.name,
+        "comparable": plan.comparable,
+        "data": {
+            "name": dataset.name,
+            "split": "val",
+            "images": len(ids),
+            "classes": list(dataset.classes),
+            "meta_sha256": sha256_file(dataset.root / "meta.json"),
+            "sources": dataset.meta["sources"],
+        },
+        "model": {
+            "parameters": trained["parameters"],
+            "field_of_view": trained["field_of_view"],
+            "kernel": plan.head.kernel,
+            "rates": plan.head.rates,
+            "width": plan.profile.width,
+        },
+        "configuration": flat_configuration(trained["configuration"]),
+        "seeds": seeds,
+        "environment": environment(),
+    }
+    write_json(settings.root / "results" / settings.name / f"{run}.json", result)
+
+
+def flat_configuration(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Bring a plan's configuration to one level: recipe and head beside the rest."""
+    nested = {"head", "recipe"}
+    flat = {key: value for key, value in configuration.items() if key not in nested}
+    return {**flat, **configuration["head"], **configuration["recipe"]}
+
+
+def tables(settings: Settings) -> None:
+    """Write the paper's tables beside ours: results/ -> tables/."""
+    from replication.reporting.tables import write_tables
+
+    write_tables(settings.place("results"), settings.place("tables"), settings.name)
+
+
+def figures(settings: Settings) -> None:
+    """Draw the learning curves and figure 6's layout: runs/, scores/, refined/ -> figures/."""
+    from replication.reporting.before_after import before_after
+    from replication.reporting.curves import learning_curves
+
+    out = settings.place("figures")
+    learning_curves(settings.place("runs"), out / "learning_curves", profile=settings.name)
+    dataset, seed = _dataset(settings), settings.params.seeds[0]
+    for run in SHOWN:
+        refined = settings.place("refined", run, seed)
+        if (refined / "refine.json").is_file():
+            before_after(
+                dataset,
+                settings.place("scores", run, seed),
+                refined,
+                out / "before_after",
+                run=run,
+                ids=evaluated_ids(settings.profile, dataset),
+            )
+            return
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """Read the record that a stage leaves beside its output."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReplicationError(
+            f"{path} does not exist: the stage that writes it has not finished; run `dvc repro`"
+        ) from None
+    except ValueError:
+        raise ReplicationError(f"{path} is broken; delete it and run `dvc repro`") from None
+    return record
+
+
+def _forget_other_seeds(settings: Settings, kind: str, run: str) -> None:
+    """Delete what belongs to a seed that was taken out of params.yaml."""
+    wanted = {settings.place(kind, run, seed) for seed in settings.params.seeds}
+    for old in settings.place(kind, run).glob("seed_*"):
+        if old not in wanted:
+            shutil.rmtree(old)

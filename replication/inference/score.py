@@ -19,7 +19,7 @@ from replication.data.labels import read_image
 from replication.errors import ReplicationError
 from replication.inference.store import write_scores
 from replication.models.deeplab import DeepLab
-from replication.plan import Plan
+from replication.plan import Plan, evaluated_ids
 from replication.provenance import peak_memory_mib, sha256_file
 from replication.training.crops import to_network_input
 from replication.training.device import choose_device, choose_precision
@@ -63,11 +63,6 @@ def load_trained(plan: Plan, num_classes: int, weights: Path) -> DeepLab:
     return model.eval()
 
 
-def evaluated_ids(plan: Plan, dataset: DataSet) -> list[str]:
-    """Return the ids that are scored: val, or its first ``limit_eval`` where the profile says so."""
-    return dataset.ids("val")[: plan.profile.limit_eval]
-
-
 def score(
     plan: Plan,
     dataset: DataSet,
@@ -84,7 +79,7 @@ def score(
     """
     device = choose_device(device)
     precision = choose_precision(precision, device)
-    ids = evaluated_ids(plan, dataset)
+    ids = evaluated_ids(plan.profile, dataset)
     model = load_trained(plan, dataset.num_classes, weights)
     model = model.to(device, memory_format=torch.channels_last)
     if out.exists():

@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from replication.errors import ReplicationError
 from replication.models.heads import Branch, Classifier, initialise
 from replication.models.vgg import VGG16
 from replication.models.weights import BackboneWeights, subsample_taps
 from replication.plan import Plan
-from replication.errors import ReplicationError
 
 
 class DeepLab(nn.Module):

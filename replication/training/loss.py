@@ -8,7 +8,6 @@ from replication.data.labels import VOID
 from replication.plan import OUTPUT_STRIDE
 
 
-
 def shrink_labels(
     labels: UInt8[Tensor, "B H W"], stride: int = OUTPUT_STRIDE
 ) -> UInt8[Tensor, "B h w"]:
@@ -22,7 +21,9 @@ def shrink_labels(
     """
     for side in labels.shape[1:]:
         if side % stride != 1:
-            raise ValueError(f"labels of side `{side}` can't shrink by {stride}: need {stride} k + 1")
+            raise ValueError(
+                f"labels of side `{side}` can't shrink by {stride}: need {stride} k + 1"
+            )
     return labels[:, ::stride, ::stride]
 
 

@@ -152,4 +152,6 @@ def pretrain(out: Path, work: Path, *, updates: int = 4_000, jobs: int = 2, seed
         tensors[f"{name}_W"] = layer.weight.detach().half().contiguous()
         tensors[f"{name}_b"] = layer.bias.detach().half()
     with atomic_path(out) as part:
-        save_file(tensors, part, metadata={"made_by": f"replication sample pretrain, {updates} updates"})
+        save_file(
+            tensors, part, metadata={"made_by": f"replication sample pretrain, {updates} updates"}
+        )

@@ -1,0 +1,5 @@
+"""``python -m replication`` is the command ``replication``."""
+
+from replication.cli import main
+
+main()

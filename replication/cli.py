@@ -1,0 +1,162 @@
+"""The command ``replication``: one thin function for each command.
+
+Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from replication.errors import ReplicationError
+
+app = typer.Typer(
+    help="DeepLab v2 (arXiv 1606.00915), replicated: from archives to the paper's tables.\n\n"
+    "`dvc repro` runs everything; the commands here are its stages and what serves them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+stage = typer.Typer(
+    help="Run one stage of dvc.yaml by hand, with params.yaml's profile.",
+    no_args_is_help=True,
+)
+sample = typer.Typer(
+    help="Make the embedded sample again (only needed to change it).", no_args_is_help=True
+)
+app.add_typer(stage, name="stage")
+app.add_typer(sample, name="sample")
+
+Root = Annotated[
+    Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")
+]
+Run = Annotated[str, typer.Argument(help="A run of experiments.yaml, such as aspp_l.")]
+HERE = Path()
+
+
+def _in_turn(name: str, root: Path, *arguments: str) -> None:
+    from replication import stages
+    from replication.plan import load
+
+    getattr(stages, name)(load(root.resolve()), *arguments)
+
+
+@stage.command("fetch")
+def stage_fetch(root: Root = HERE) -> None:
+    """Fetch and verify the profile's archives (resumes; tries mirrors in turn)."""
+    _in_turn("fetch", root)
+
+
+@stage.command("prepare")
+def stage_prepare(root: Root = HERE) -> None:
+    """Unpack, check every label, and write the canonical layout to datasets/."""
+    _in_turn("prepare", root)
+
+
+@stage.command("train")
+def stage_train(run: Run, root: Root = HERE) -> None:
+    """Train RUN for every seed; goes on from the last checkpoint after a break."""
+    _in_turn("train", root, run)
+
+
+@stage.command("score")
+def stage_score(run: Run, root: Root = HERE) -> None:
+    """Write RUN's class scores for every val image, at output stride 8."""
+    _in_turn("score", root, run)
+
+
+@stage.command("refine")
+def stage_refine(run: Run, root: Root = HERE) -> None:
+    """Refine RUN's scores by the fully connected CRF into palette PNGs."""
+    _in_turn("refine", root, run)
+
+
+@stage.command("evaluate")
+def stage_evaluate(run: Run, root: Root = HERE) -> None:
+    """Measure RUN's mean IOU before and after the CRF into results/."""
+    _in_turn("evaluate", root, run)
+
+
+@stage.command("tables")
+def stage_tables(root: Root = HERE) -> None:
+    """Write tables 1 to 3 beside the paper's; runs without a result say `not run`."""
+    _in_turn("tables", root)
+
+
+@stage.command("figures")
+def stage_figures(root: Root = HERE) -> None:
+    """Draw learning curves and before/after images from what is on disk."""
+    _in_turn("figures", root)
+
+
+@app.command()
+def runs(root: Root = HERE) -> None:
+    """List every run: the paper's numbers, and what the profile makes of its recipe."""
+    from replication.plan import load
+    from replication.reporting.runs import print_runs
+
+    print_runs(load(root.resolve()))
+
+
+@app.command()
+def profile(
+    name: Annotated[str, typer.Argument(help="smoke, demo, photos or paper.")],
+    folder: Annotated[
+        str | None, typer.Option(help="Your VOC-style folder (profile photos).")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="A file of initial VGG-16 weights.")] = None,
+    root: Root = HERE,
+) -> None:
+    """Choose the profile: edits params.yaml, leaving its comments and all else as they are."""
+    from replication.choose import choose
+
+    choose(root.resolve(), name, folder=folder, backbone=backbone)
+
+
+@sample.command("render")
+def sample_render(
+    into: Annotated[Path, typer.Option(help="Where the archives go.")] = Path(
+        "data/sample/archives"
+    ),
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Render the scenes and pack them in the official layouts: the same bytes every time."""
+    from replication.data.sample.pack import render
+
+    for path in render(into=into, jobs=jobs).values():
+        typer.echo(path)
+
+
+@sample.command("pretrain")
+def sample_pretrain(
+    out: Annotated[Path, typer.Option(help="The weight file to write.")] = Path(
+        "data/sample/backbones/vgg16.safetensors"
+    ),
+    work: Annotated[Path, typer.Option(help="Where rendered scenes are kept.")] = Path(
+        "tmp/pretraining"
+    ),
+    updates: Annotated[int, typer.Option(min=1, help="Updates of ten crops.")] = 2_500,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
+) -> None:
+    """Pre-train the sample's backbone on disjoint rendered classes (about 20 minutes)."""
+    from replication.training.pretrain import pretrain
+
+    pretrain(out, work, updates=updates, jobs=jobs)
+
+
+def main() -> None:
+    """Run the command; a `ReplicationError` becomes one line and exit status 2."""
+    try:
+        app()
+    except ReplicationError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; run the same command again to go on", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
