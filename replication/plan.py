@@ -7,10 +7,13 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replication.errors import ReplicationError
 from replication.settings import Experiments, Head, Params, Profile, Recipe, Run, parse
+
+if TYPE_CHECKING:
+    from replication.data.canonical import DataSet
 
 OUTPUT_STRIDE = 8
 
@@ -79,6 +82,11 @@ def scale(name: str, run: Run, profile_name: str, profile: Profile) -> Plan:
     largest = min(profile.micro_batch, recipe.batch_size)
     micro = next(n for n in range(largest, 0, -1) if recipe.batch_size % n == 0)
     return Plan(name, profile_name, profile, head, recipe, micro)
+
+
+def evaluated_ids(profile: Profile, dataset: DataSet) -> list[str]:
+    """Return the ids that are scored, refined and measured: val, or its first ``limit_eval``."""
+    return dataset.ids("val")[: profile.limit_eval]
 
 
 def scale_channels(channels: int, width: float) -> int:

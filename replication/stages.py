@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from replication.atomic import write_json
 from replication.errors import ReplicationError
-from replication.plan import OUTPUT_STRIDE, Settings
+from replication.plan import OUTPUT_STRIDE, Settings, evaluated_ids
 
 if TYPE_CHECKING:
     from replication.data.canonical import DataSet

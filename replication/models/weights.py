@@ -27,8 +27,8 @@ Layer = tuple[Tensor, Tensor]  # weight, bias
 class BackboneWeights:
     """VGG-16's layers by Caffe name, and where they come from.
 
-    ``layers`` holds conv1_1 .. conv5_3 as (weight (out, in, 3, 3), bias (out,)), float32; and, where
-    the file has them, fc6 as (out, in, 7, 7) and fc7 as (out, in, 1, 1).
+    ``layers`` holds conv1_1 .. conv5_3 as (weight (out, in, 3, 3), bias (out,)), float32; and,
+    where the file has them, fc6 as (out, in, 7, 7) and fc7 as (out, in, 1, 1).
     """
 
     layers: dict[str, Layer]

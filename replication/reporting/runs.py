@@ -8,7 +8,7 @@ from replication.plan import Settings
 
 
 def print_runs(settings: Settings) -> None:
-    """Print every run of experiments.yaml: its tables, recipe as scaled, and the paper's mean IOU."""
+    """Print every run: its tables, its recipe as scaled, and the paper's mean IOU."""
     paper = reported.load()
     table = Table(title=f"profile {settings.name}: {settings.profile.about}")
     for column in ("run", "tables", "rates", "policy", "batch", "updates", "paper's mean IOU"):

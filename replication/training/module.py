@@ -71,7 +71,7 @@ class Segmentation(L.LightningModule):
         return {"loss": total, "lr": torch.tensor(learning_rate)}
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Return SGD with the recipe's multipliers, and the policy that sets every update's rate."""
+        """Return SGD with the recipe's multipliers, and the policy."""
         optimizer = torch.optim.SGD(
             parameter_groups(self.model, self.recipe),
             lr=self.recipe.base_lr,

@@ -2,8 +2,9 @@
 
 VGG-16 at the sample's width, with batch norm and at output stride 16, learns to segment rendered
 scenes whose twenty classes are disjoint from the sample's. Batch norm is then folded into the
-convolutions, because the paper's network has none. fc6 (7x7, rate 2 here, so rate 4 at stride 8) and
-fc7 are kept: each run makes the network dense and decimates them, as the paper does with ImageNet's.
+convolutions, because the paper's network has none. fc6 (7x7, rate 2 here, so rate 4 at stride 8)
+and fc7 are kept: each run makes the network dense and decimates them, as the paper does with
+ImageNet's.
 """
 
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Train one run for one seed: from canonical data and initial weights to ``weights.safetensors``."""
+"""Train one run for one seed: from canonical data and initial weights to trained weights."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def code_hash() -> str:
-    """Hash the source of what decides the weights: a finished run of other code is trained again."""
+    """Hash the source of what decides the weights: runs of other code are trained again."""
     rooms = [sha256_folder(_PACKAGE / room, "*.py") for room in ("models", "training")]
     return " ".join(rooms)
 
@@ -48,11 +48,11 @@ def train(
     device: str = "auto",
     precision: str = "auto",
 ) -> dict[str, Any]:
-    """Train ``plan`` with ``seed``; write weights, curve and record into ``out``; return the record.
+    """Train ``plan`` with ``seed``; write weights, curve and record into ``out``.
 
-    A finished run of the same settings, data, initial weights and code is left as it is. A run that
-    was killed goes on from its last checkpoint in ``checkpoints`` and, on a CPU, ends with the same
-    weights as an undisturbed one.
+    Returns the record. A finished run of the same settings, data, initial weights and code is left
+    as it is. A run that was killed goes on from its last checkpoint in ``checkpoints`` and, on a
+    CPU, ends with the same weights as an undisturbed one.
 
     Raises:
         ReplicationError: the evaluation split holds a training image; the loss is not finite.
