@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
@@ -33,13 +34,27 @@ def padded_input(path: Path, size: int) -> Float[Tensor, "3 S S"]:
     """
     image = to_network_input(read_image(path))
     height, width = image.shape[:2]
-    if max(height, width) > size:
+    _check_size(path, width, height, size)
+    tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))  # (3, H, W)
+    return F.pad(tensor, (0, size - width, 0, size - height))
+
+
+def _check_size(path: Path, width: int, height: int, size: int) -> None:
+    if max(width, height) > size:
         raise ReplicationError(
             f"{path} is {width} x {height}, larger than the profile's `test_size` {size}; raise "
             "`test_size` (8 k + 1) or shrink the image"
         )
-    tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))  # (3, H, W)
-    return F.pad(tensor, (0, size - width, 0, size - height))
+
+
+def _check_sizes(paths: list[Path], size: int) -> None:
+    """Refuse a too large image before the first is scored; reads headers only."""
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                _check_size(path, *image.size, size)
+        except OSError:
+            continue  # `read_image` names what is wrong with it
 
 
 def load_trained(plan: Plan, num_classes: int, weights: Path) -> DeepLab:
@@ -56,7 +71,7 @@ def load_trained(plan: Plan, num_classes: int, weights: Path) -> DeepLab:
             f"{weights} does not exist; run `dvc repro train@{plan.run}` first"
         ) from None
     except Exception as error:  # safetensors and torch raise types of their own
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ReplicationError(
             f"{weights} does not fit run {plan.run!r} ({reason}); train it again"
         ) from None
@@ -81,9 +96,10 @@ def score(
     precision = choose_precision(precision, device)
     ids = evaluated_ids(plan.profile, dataset)
     model = load_trained(plan, dataset.num_classes, weights)
-    model = model.to(device, memory_format=torch.channels_last)
-    if out.exists():
-        shutil.rmtree(out)
+    model = model.to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _check_sizes([dataset.image_path(name) for name in ids], plan.profile.test_size)
+    shutil.rmtree(out, ignore_errors=True)
     started = time.perf_counter()
     network_seconds = 0.0
     batch = plan.profile.score_batch

@@ -24,7 +24,8 @@ class DeepLab(nn.Module):
         self.classifier = Classifier(self.backbone.out_channels, num_classes, plan.head)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
-        return self.classifier(self.backbone(images))
+        scores: Tensor = self.classifier(self.backbone(images))
+        return scores
 
     def num_parameters(self) -> int:
         """Count the learned numbers."""

@@ -56,7 +56,7 @@ class Classifier(nn.Module):
         )
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
-        scores = self.branches[0](features)
+        scores: Tensor = self.branches[0](features)
         for branch in self.branches[1:]:
             scores = scores + branch(features)
         return scores

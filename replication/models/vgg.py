@@ -35,7 +35,7 @@ class VGG16(nn.Sequential):
         for block in BLOCKS:
             layout += [scale_channels(channels, width) for channels in block]
             layout.append("M")
-        layers = list(make_layers(layout, batch_norm=False))  # type: ignore[arg-type]
+        layers = list(make_layers(layout, batch_norm=False))
         pools = [i for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
         for number, index in enumerate(pools, 1):
             stride = 2 if number <= 3 else 1

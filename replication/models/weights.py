@@ -83,11 +83,14 @@ def load_backbone(place: str, root: Path) -> BackboneWeights:
         raise
     except Exception as error:  # damaged files fail in a dozen ways
         raise ReplicationError(
-            f"initial weights {path} can't be read ({type(error).__name__}: {error}); fetch the "
-            "file again"
+            f"initial weights {path} can't be read ({type(error).__name__}: {_first_line(error)}); "
+            "fetch the file again"
         ) from None
-    names = [*conv_names(), "fc6", "fc7"]
-    layers = {n: (tensors[f"{n}_W"], tensors[f"{n}_b"]) for n in names if f"{n}_W" in tensors}
+    layers = {
+        name: (tensors[f"{name}_W"], tensors[f"{name}_b"])
+        for name in [*conv_names(), "fc6", "fc7"]
+        if f"{name}_W" in tensors and f"{name}_b" in tensors
+    }
     return BackboneWeights(_checked(layers, path), path.name, sha256_file(path))
 
 
@@ -99,9 +102,26 @@ def _checked(layers: dict[str, Layer], path: Path) -> dict[str, Layer]:
             "a VGG-16"
         )
     for name, (weight, bias) in layers.items():
+        side = {"fc6": 7, "fc7": 1}.get(name, 3)
+        if weight.shape[2:] != (side, side) or bias.shape != weight.shape[:1]:
+            raise ReplicationError(
+                f"initial weights {path}: {name} is {tuple(weight.shape)} with biases "
+                f"{tuple(bias.shape)}; it must be (out, in, {side}, {side}) with (out,)"
+            )
         if not (torch.isfinite(weight).all() and torch.isfinite(bias).all()):
             raise ReplicationError(f"initial weights {path}: {name} holds NaN or infinity")
+    if "fc6" in layers and "fc7" in layers:
+        outputs, inputs = layers["fc6"][0].shape[0], layers["fc7"][0].shape[1]
+        if outputs != inputs:
+            raise ReplicationError(
+                f"initial weights {path}: fc7 reads {inputs} filters, fc6 has {outputs}; give both "
+                "from one network, or neither"
+            )
     return layers
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
 
 
 def _from_torchvision() -> BackboneWeights:
@@ -112,8 +132,9 @@ def _from_torchvision() -> BackboneWeights:
         state = weights.get_state_dict(progress=True, check_hash=True)
     except Exception as error:
         raise ReplicationError(
-            f"torchvision's ImageNet VGG-16 can't be downloaded ({type(error).__name__}: {error}); "
-            "set `data.backbone` in params.yaml to a local file (.pth, .npz or .safetensors)"
+            f"torchvision's ImageNet VGG-16 can't be downloaded ({type(error).__name__}: "
+            f"{_first_line(error)}); set `data.backbone` in params.yaml to a local file (.pth, "
+            ".npz or .safetensors)"
         ) from None
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
     return BackboneWeights(convert_torchvision(state), f"torchvision {weights}", sha256_file(file))
@@ -155,5 +176,8 @@ def subsample_taps(weight: Float[Tensor, "O I 7 7"], kernel: int) -> Float[Tenso
     7 to 3 keeps taps 0, 3, 6; 7 to 4 keeps 0, 2, 4, 6: at rate 12 and 8 they fall exactly where
     they were at rate 4 (recipe: "decimated in space").
     """
-    taps = torch.linspace(0, weight.shape[-1] - 1, kernel).round().long()
+    last = weight.shape[-1] - 1
+    # One tap alone is the middle one: linspace would begin at the corner.
+    first = 0 if kernel > 1 else last / 2
+    taps = torch.linspace(first, last, kernel).round().long()
     return weight[:, :, taps][:, :, :, taps]

@@ -1,12 +1,13 @@
 """What happens around the updates: a progress bar, curves, and a checkpoint to go on from."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pandas as pd
-from dvclive import Live
+from dvclive.live import Live
 from tqdm import tqdm
 
 from replication.atomic import atomic_path
@@ -42,28 +43,29 @@ class Progress(L.Callback):
 class Curves(L.Callback):
     """Loss and learning rate of every `LOG_EVERY`-th update, through DVCLive.
 
-    The loss is the mean over the updates since the last row. A run that goes on from a checkpoint
-    first drops the rows of updates that it will make again.
+    The loss is the mean over the updates since the last row. The rows are kept in the checkpoint
+    too: a run that goes on from there first puts DVCLive's files back to them, so that no update
+    stands twice, and a file that a crash cut short does no harm.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.live: Live | None = None
         self.recent: list[Any] = []
+        self.rows: list[tuple[int, float, float]] = []  # step, loss, lr
 
     def state_dict(self) -> dict[str, Any]:
-        return {"recent": [float(loss) for loss in self.recent]}
+        return {"recent": [float(loss) for loss in self.recent], "rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.recent = list(state_dict["recent"])
+        self.rows = list(state_dict["rows"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        for path in self.folder.glob("plots/metrics/*.tsv"):
-            rows = pd.read_csv(path, sep="\t")
-            rows[rows["step"] <= trainer.global_step].to_csv(path, sep="\t", index=False)
-        self.live = Live(
-            str(self.folder), resume=trainer.global_step > 0, dvcyaml=False, save_dvc_exp=False
-        )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.live = Live(str(self.folder), dvcyaml=False, save_dvc_exp=False)
+        for row in self.rows:
+            self._log(*row)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
@@ -72,22 +74,24 @@ class Curves(L.Callback):
         self.recent.append(outputs["loss"])
         step = trainer.global_step
         if step % LOG_EVERY == 0 or step == trainer.max_steps:
-            self.live.step = step
-            self.live.log_metric("loss", sum(float(x) for x in self.recent) / len(self.recent))
-            self.live.log_metric("lr", float(outputs["lr"]))
+            loss = sum(float(x) for x in self.recent) / len(self.recent)
+            self.rows.append((step, loss, float(outputs["lr"])))
+            self._log(*self.rows[-1])
             self.recent = []
+
+    def _log(self, step: int, loss: float, lr: float) -> None:
+        assert self.live is not None
+        self.live.step = step
+        self.live.log_metric("loss", loss)
+        self.live.log_metric("lr", lr)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.live is not None:
-            self.live.end()
+            self.live.end()  # type: ignore[no-untyped-call]
 
     def table(self) -> pd.DataFrame:
         """Return the curves as one table: step, loss, lr."""
-        loss, lr = (
-            pd.read_csv(self.folder / "plots" / "metrics" / f"{name}.tsv", sep="\t")
-            for name in ("loss", "lr")
-        )
-        return loss.merge(lr, on="step")[["step", "loss", "lr"]]
+        return pd.DataFrame(self.rows, columns=["step", "loss", "lr"])
 
 
 class Checkpoints(L.Callback):

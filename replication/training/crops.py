@@ -49,9 +49,8 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         """Return the id of the image that crop ``number`` is cut from."""
         epoch, position = divmod(number, len(self.ids))
         # One epoch sees every image once.
-        return self.ids[
-            np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.ids))[position]
-        ]
+        order = np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.ids))
+        return self.ids[int(order[position])]
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         name = self.id_of(number)

@@ -1,19 +1,22 @@
 """One run as Lightning sees it: the step, the optimiser, the policy."""
 
-from typing import Any
-
 import lightning as L
 import torch
 from jaxtyping import Float, UInt8
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from replication.data.labels import VOID
 from replication.errors import ReplicationError
 from replication.models.deeplab import DeepLab
 from replication.plan import OUTPUT_STRIDE
 from replication.settings import Recipe
-from replication.training.loss import VOID, shrink_labels, summed_loss
+from replication.training.loss import shrink_labels, summed_loss
 from replication.training.recipe import learning_rate_factor, parameter_groups
+
+LOWER_RATE = "lower `base_lr` in experiments.yaml, or the profile's `base_lr_factor`"
 
 
 class Segmentation(L.LightningModule):
@@ -52,9 +55,12 @@ class Segmentation(L.LightningModule):
         labels = shrink_labels(labels, self.stride)  # (B, h, w)
         valid = (labels != VOID).sum().clamp(min=1)
         optimizer, policy = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimizer, LightningOptimizer)
+        assert isinstance(policy, LRScheduler)
         optimizer.zero_grad()
         total = torch.zeros((), device=images.device)
-        pieces = zip(images.split(self.micro_batch), labels.split(self.micro_batch), strict=True)
+        micro = self.micro_batch
+        pieces = zip(torch.split(images, micro), torch.split(labels, micro), strict=True)
         for some_images, some_labels in pieces:
             scores = self.model(some_images.contiguous(memory_format=torch.channels_last))
             loss = summed_loss(scores, some_labels) / valid
@@ -63,14 +69,14 @@ class Segmentation(L.LightningModule):
         if not torch.isfinite(total):
             raise ReplicationError(
                 f"the loss is {total.item()} at update {self.global_step}; the last checkpoint is "
-                "kept. Lower `base_lr` in experiments.yaml or the profile's `base_lr_factor`"
+                f"kept: {LOWER_RATE}"
             )
         learning_rate = policy.get_last_lr()[0]
         optimizer.step()
         policy.step()
         return {"loss": total, "lr": torch.tensor(learning_rate)}
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return SGD with the recipe's multipliers, and the policy."""
         optimizer = torch.optim.SGD(
             parameter_groups(self.model, self.recipe),

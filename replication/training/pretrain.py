@@ -87,7 +87,10 @@ def fold_batch_norm(module: nn.Module) -> None:
     """
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Sequential) and [*dict(child.named_children())] == ["conv", "norm"]:
-            setattr(module, name, fuse_conv_bn_eval(child.conv.eval(), child.norm.eval()))
+            conv, norm = child
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            setattr(module, name, fuse_conv_bn_eval(conv.eval(), norm.eval()))
         else:
             fold_batch_norm(child)
 
@@ -128,7 +131,7 @@ def pretrain(out: Path, work: Path, *, updates: int = 4_000, jobs: int = 2, seed
     initialise(model.classifier, 0.01, torch.Generator().manual_seed(seed))
     coarsen(model.backbone)
     add_batch_norm(model)
-    model = model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = Segmentation(model, plan.recipe, plan.micro_batch, seed, STRIDE)
     crops = Crops(dataset, "train", plan.profile.crop, seed)
     trainer = L.Trainer(

@@ -19,7 +19,7 @@ def learning_rate_factor(recipe: Recipe, iteration: int) -> float:
     """
     if recipe.policy == "step":
         return recipe.gamma ** (iteration // recipe.step_size)
-    return max(0.0, 1 - iteration / recipe.iterations) ** recipe.power
+    return float(max(0.0, 1 - iteration / recipe.iterations) ** recipe.power)
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:

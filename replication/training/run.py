@@ -21,20 +21,14 @@ from replication.models.deeplab import DeepLab, build
 from replication.models.heads import field_of_view
 from replication.models.weights import BackboneWeights
 from replication.plan import Plan
-from replication.provenance import environment, peak_memory_mib, sha256_file, sha256_folder
+from replication.provenance import environment, peak_memory_mib, sha256_file
 from replication.training.callbacks import Checkpoints, Curves, Progress
 from replication.training.crops import Crops, From
 from replication.training.device import ACCELERATORS, choose_device, choose_precision
-from replication.training.module import Segmentation
+from replication.training.module import LOWER_RATE, Segmentation
+from replication.training.resume import code_hash, finished_record, usable_checkpoint
 
 _console = Console(stderr=True)
-_PACKAGE = Path(__file__).parents[1]
-
-
-def code_hash() -> str:
-    """Hash the source of what decides the weights: runs of other code are trained again."""
-    rooms = [sha256_folder(_PACKAGE / room, "*.py") for room in ("models", "training")]
-    return " ".join(rooms)
 
 
 def train(
@@ -72,19 +66,20 @@ def train(
         backbone=weights.sha256,
         code=code_hash(),
     )
-    finished = _finished(out, fingerprint)
+    finished = finished_record(out, fingerprint)
     if finished is not None:
         _console.print(f"{plan.run}, seed {seed}: already trained with these settings, kept")
         return finished
     last = checkpoints / "last.ckpt"
-    resume = _usable(last, fingerprint)
+    resume = usable_checkpoint(last, fingerprint, _console.print)
     if resume is None:
         shutil.rmtree(checkpoints, ignore_errors=True)
     else:
         _console.print(f"{plan.run}, seed {seed}: goes on from update {resume}")
     checkpoints.mkdir(parents=True, exist_ok=True)
 
-    model = build(plan, dataset.num_classes, weights, seed).to(memory_format=torch.channels_last)
+    model = build(plan, dataset.num_classes, weights, seed)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = Segmentation(model, plan.recipe, plan.micro_batch, seed)
     curves = Curves(checkpoints / "live")
     saver = Checkpoints(last, plan.profile.checkpoint_every, fingerprint)
@@ -119,42 +114,31 @@ def train(
         pin_memory=device == "cuda",
         persistent_workers=False,
     )
-    trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=False)
+    trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
     if trainer.global_step < updates:  # Ctrl-C: Lightning stops quietly
         raise ReplicationError(
             f"{plan.run}, seed {seed}: stopped at update {trainer.global_step} of {updates}; run "
             "the same command again to go on from the last checkpoint"
         )
-    record = _record(plan, dataset, weights, seed, model, saver, device, precision)
+    if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
+        raise ReplicationError(
+            f"{plan.run}, seed {seed}: the last update made weights that are NaN or infinite; "
+            f"{LOWER_RATE}"
+        )
+    record = _record(
+        plan=plan,
+        dataset=dataset,
+        weights=weights,
+        seed=seed,
+        model=model,
+        saver=saver,
+        device=device,
+        precision=precision,
+    )
     record["fingerprint"] = fingerprint
-    _write(out, plan, dataset, model, curves, record)
+    _write(out, plan=plan, dataset=dataset, model=model, curves=curves, record=record)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return record
-
-
-def _finished(out: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Return the record of a finished run with this fingerprint whose weights are intact."""
-    try:
-        record: dict[str, Any] = json.loads((out / "train.json").read_text(encoding="utf-8"))
-        intact = record["weights_sha256"] == sha256_file(out / "weights.safetensors")
-        return record if intact and record["fingerprint"] == fingerprint else None
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _usable(last: Path, fingerprint: str) -> int | None:
-    """Return the update that a checkpoint of the same run stands at, or None if it can't serve."""
-    if not last.is_file():
-        return None
-    try:
-        state = torch.load(last, map_location="cpu", weights_only=True)
-        if state["callbacks"]["Checkpoints"]["fingerprint"] != fingerprint:
-            _console.print(f"{last} is of other settings, data or code: training starts anew")
-            return None
-        return int(state["global_step"])
-    except Exception as error:  # a damaged pickle or zip raises almost anything
-        _console.print(f"{last} can't be read ({type(error).__name__}): training starts anew")
-        return None
 
 
 def _workers(device: str) -> int:
@@ -172,6 +156,7 @@ def _quiet() -> None:
 
 
 def _record(
+    *,
     plan: Plan,
     dataset: DataSet,
     weights: BackboneWeights,
@@ -213,6 +198,7 @@ def _record(
 
 def _write(
     out: Path,
+    *,
     plan: Plan,
     dataset: DataSet,
     model: DeepLab,
