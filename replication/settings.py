@@ -11,6 +11,7 @@ A mistake becomes one line: file, key, value, cure. Nothing here imports torch.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,13 +22,17 @@ from replication.crf.parameters import CrfParameters
 from replication.errors import ReplicationError
 
 Rate = Annotated[int, Field(ge=1, le=64)]
+# Names of profiles and runs become names of folders and of DVC's stages.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+# A run's generators are seeded with 2^32 seed + update, which must fit 64 bits.
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 # How many atrous rates the rows that a run fills can use (the paper's tables 1 to 3).
 RATES_NEEDED = {"aspp_s": (3, 4), "aspp_l": (3, 4)}
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Recipe(_Strict):
@@ -53,6 +58,16 @@ class Head(_Strict):
     average_pool: bool
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
+    @model_validator(mode="after")
+    def _padding_can_keep_the_size(self) -> Head:
+        for rate in self.rates:
+            if (self.kernel - 1) * rate % 2:
+                raise ValueError(
+                    f"`rates` is {self.rates}; an even `kernel` ({self.kernel}) needs even rates, "
+                    "else no padding keeps the size of the scores"
+                )
+        return self
+
 
 class Run(_Strict):
     """One trained network at the paper's scale."""
@@ -68,7 +83,7 @@ class Profile(_Strict):
 
     about: str
     data: Literal["sample", "folder", "voc2012"]
-    train_split: str
+    train_split: Literal["train", "trainaug"]
     width: Annotated[float, Field(gt=0, le=1)]
     crop: Annotated[int, Field(ge=9)]
     test_size: Annotated[int, Field(ge=9)]
@@ -77,10 +92,10 @@ class Profile(_Strict):
     base_lr_factor: Annotated[float, Field(gt=0)]
     micro_batch: Annotated[int, Field(ge=1)]
     backbone: str
-    fc_std: Annotated[float, Field(gt=0)] = 0.01
+    fc_std: Annotated[float, Field(gt=0)]
     checkpoint_every: Annotated[int, Field(ge=1)]
-    score_batch: Annotated[int, Field(ge=1)] = 1
-    limit_eval: Annotated[int, Field(ge=1)] | None = None
+    score_batch: Annotated[int, Field(ge=1)]
+    limit_eval: Annotated[int, Field(ge=1)] | None
 
     @model_validator(mode="after")
     def _sizes_fit_the_stride(self) -> Profile:
@@ -92,6 +107,15 @@ class Profile(_Strict):
                     f"`{key}` is {size}; align-corners at output stride 8 needs 8 k + 1: "
                     f"use {near} or {near + 8}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _data_have_the_split(self) -> Profile:
+        if self.data == "folder" and self.train_split != "train":
+            raise ValueError(
+                f"`train_split` is {self.train_split!r}, which a VOC-style folder does not have; "
+                "use 'train'"
+            )
         return self
 
 
@@ -123,8 +147,8 @@ class Crf(CrfParameters):
 class Params(_Strict):
     """``params.yaml``."""
 
-    profile: str
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    profile: Name
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "32-true", "bf16-mixed"]
     jobs: Annotated[int, Field(ge=1)] | None = None
@@ -143,7 +167,7 @@ class Experiments(_Strict):
 
     recipes: dict[str, Recipe]
     heads: dict[str, Head]
-    runs: Annotated[dict[str, Run], Field(min_length=1)]
+    runs: Annotated[dict[Name, Run], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _rates_fit_the_tables(self) -> Experiments:
@@ -163,26 +187,50 @@ class Experiments(_Strict):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+_SHOWN = 80  # characters of a wrong value
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """YAML as plain data; a key that stands twice is an error, not silently the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key `{key.value}` stands twice; keep one", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> Any:
     """Read a YAML file as plain data (no tags that run code).
 
     Raises:
-        ReplicationError: the file is missing or is not YAML.
+        ReplicationError: the file is missing, can't be read or is not YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506: a SafeLoader
     except FileNotFoundError:
         raise ReplicationError(
             f"{path} does not exist; run this in the repository's root, or restore the file "
             f"with `git checkout {path.name}`"
         ) from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ReplicationError(
+            f"{path} can't be read ({reason}); make it a readable file"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
-        problem = getattr(error, "problem", None) or "it is not UTF-8 text"
-        raise ReplicationError(f"{path}{line} is not valid YAML: {problem}") from None
+        problem = getattr(error, "problem", None) or getattr(error, "reason", "it can't be parsed")
+        raise ReplicationError(
+            f"{path}{line} is not valid YAML: {problem}; correct it, or restore the file with "
+            f"`git checkout {path.name}`"
+        ) from None
 
 
 def _one_line(path: Path, error: ValidationError) -> str:
@@ -190,14 +238,23 @@ def _one_line(path: Path, error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     kind, value, context = first["type"], first["input"], first.get("ctx", {})
+    shown = repr(value) if len(repr(value)) <= _SHOWN else f"{repr(value)[:_SHOWN]}..."
     if kind == "extra_forbidden":
-        return f"{path}: `{key}` is not a known setting; remove it or correct its spelling"
+        return (
+            f"{path}: `{key}` is {shown}, and there is no such setting; remove it or correct its "
+            "spelling"
+        )
+    if kind in ("model_type", "dict_type"):
+        where = f"`{key}`" if key else "the file"
+        return f"{path}: {where} holds {shown}; write settings, one `name: value` a line"
     if kind == "missing":
         return f"{path}: `{key}` is missing; add it"
     if kind == "value_error":  # our own validators name key, value and cure themselves
         return f"{path}: {f'in `{key}`: ' if key else ''}{context.get('error', first['msg'])}"
     advice = first["msg"][0].lower() + first["msg"][1:]
-    return f"{path}: `{key}` is {value!r}; {advice}"
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        advice += "; YAML takes 1e-3 for text: write 0.001 or 1.0e-3"
+    return f"{path}: `{key}` is {shown}; {advice}"
 
 
 def parse(model: type[Model], path: Path) -> Model:
