@@ -212,7 +212,7 @@ def read_yaml(path: Path) -> Any:
         ReplicationError: the file is missing, can't be read or is not YAML.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506: a SafeLoader
+        return _OnceLoader(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise ReplicationError(
             f"{path} does not exist; run this in the repository's root, or restore the file "

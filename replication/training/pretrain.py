@@ -53,7 +53,10 @@ def pretraining_plan(updates: int) -> Plan:
         base_lr_factor=1,
         micro_batch=10,
         backbone="",
+        fc_std=0.01,
         checkpoint_every=500,
+        score_batch=1,
+        limit_eval=None,
     )
     head = Head(kernel=7, rates=[2], channels=round(4_096 * WIDTH), average_pool=False, dropout=0.2)
     recipe = Recipe(policy="poly", batch_size=10, iterations=updates, base_lr=0.01)
