@@ -102,7 +102,7 @@ class Profile(_Strict):
         for key in ("crop", "test_size"):
             size = getattr(self, key)
             if size % 8 != 1:
-                near = size // 8 * 8 + 1
+                near = (size - 1) // 8 * 8 + 1
                 raise ValueError(
                     f"`{key}` is {size}; align-corners at output stride 8 needs 8 k + 1: "
                     f"use {near} or {near + 8}"
@@ -193,16 +193,17 @@ _SHOWN = 80  # characters of a wrong value
 class _OnceLoader(yaml.SafeLoader):
     """YAML as plain data; a key that stands twice is an error, not silently the last one."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()  # as written: `<<` has not been merged in yet
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
+                    raise yaml.composer.ComposerError(
                         None, None, f"key `{key.value}` stands twice; keep one", key.start_mark
                     )
                 seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        return node
 
 
 def read_yaml(path: Path) -> Any:
