@@ -65,7 +65,8 @@ def load_backbone(place: str, root: Path) -> BackboneWeights:
         )
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            # np.load leaves a broken file that it opened itself open.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 tensors = {key: torch.from_numpy(arrays[key]).float() for key in arrays.files}
         elif path.suffix == ".safetensors":
             from safetensors.torch import load_file
