@@ -24,7 +24,7 @@ from replication.errors import ReplicationError
 Rate = Annotated[int, Field(ge=1, le=64)]
 # Names of profiles and runs become names of folders and of DVC's stages.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-# A run's generators are seeded with 2^32 seed + update, which must fit 64 bits.
+# torch's generator on the CPU reads 32 bits of a seed: two larger ones could be the same.
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 # How many atrous rates the rows that a run fills can use (the paper's tables 1 to 3).

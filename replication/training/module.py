@@ -1,6 +1,7 @@
 """One run as Lightning sees it: the step, the optimiser, the policy."""
 
 import lightning as L
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -17,6 +18,11 @@ from replication.training.loss import shrink_labels, summed_loss
 from replication.training.recipe import learning_rate_factor, parameter_groups
 
 LOWER_RATE = "lower `base_lr` in experiments.yaml, or the profile's `base_lr_factor`"
+
+
+def dropout_seed(seed: int, update: int) -> int:
+    """Mix a run's seed and an update's number into 32 bits: torch's CPU generator reads no more."""
+    return int(np.random.SeedSequence((seed, 2, update)).generate_state(1)[0])
 
 
 class Segmentation(L.LightningModule):
@@ -50,7 +56,7 @@ class Segmentation(L.LightningModule):
     ) -> dict[str, Tensor]:
         """Make one update; return its loss and the learning rate of weights (a Python float)."""
         del batch_idx
-        torch.manual_seed((self.seed << 32) + self.global_step)
+        torch.manual_seed(dropout_seed(self.seed, self.global_step))
         images, labels = batch
         labels = shrink_labels(labels, self.stride)  # (B, h, w)
         valid = (labels != VOID).sum().clamp(min=1)

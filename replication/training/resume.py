@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,9 @@ def usable_checkpoint(last: Path, fingerprint: str, say: Callable[[str], object]
     if not last.is_file():
         return None
     try:
+        with zipfile.ZipFile(last) as archive:  # torch.load passes over the checksums
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(damaged)
         state = torch.load(last, map_location="cpu", weights_only=True)
         if state["callbacks"]["Checkpoints"]["fingerprint"] != fingerprint:
             say(f"{last} is of other settings, data or code: training starts anew")

@@ -149,9 +149,13 @@ def _workers(device: str) -> int:
 
 
 def _quiet() -> None:
-    """Silence what a user can't act on: Lightning's advertisements and advice on workers."""
+    """Silence what a user can't act on: Lightning's advertisements, advice, own deprecations."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*Consider setting `persistent_workers.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*Consider setting `persistent_workers.*",
+        r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
+    ):
         warnings.filterwarnings("ignore", text)
 
 
@@ -211,11 +215,13 @@ def _write(
     notes = {
         "run": plan.run,
         "profile": plan.profile_name,
-        "classes": json.dumps(dataset.classes),
-        "configuration": json.dumps(plan.configuration()),
+        "classes": dataset.classes,
+        "configuration": plan.configuration(),
     }
     with atomic_path(out / "weights.safetensors") as part:
-        save_file(state, part, metadata=notes)
+        # One entry: safetensors writes several in random order, and equal weights should have
+        # equal bytes, else everything that is made from them is made again.
+        save_file(state, part, metadata={"replication": json.dumps(notes)})
     with atomic_path(out / "curve.tsv") as part:
         curves.table().to_csv(part, sep="\t", index=False)
     record["weights_sha256"] = sha256_file(out / "weights.safetensors")
