@@ -94,7 +94,8 @@ def test_scaled_plans_can_be_trained(
 
 
 @pytest.mark.parametrize(
-    ("channels", "width", "expected"), [(64, 1, 64), (64, 0.125, 8), (64, 1 / 64, 4), (21, 0.5, 10)]
+    ("channels", "width", "expected"),
+    [(64, 1.0, 64), (64, 0.125, 8), (64, 1 / 64, 4), (21, 0.5, 10)],
 )
 def test_channels_scale_but_never_vanish(channels: int, width: float, expected: int) -> None:
     assert scale_channels(channels, width) == expected

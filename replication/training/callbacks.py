@@ -36,6 +36,14 @@ class Progress(L.Callback):
             self.bar.set_postfix(loss=f"{float(outputs['loss']):.3f}", refresh=False)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        self._close()  # Lightning has no teardown then, and the error would share the bar's line
+
+    def _close(self) -> None:
         if self.bar is not None:
             self.bar.close()
 

@@ -1,17 +1,17 @@
 """One run as Lightning sees it: the step, the optimiser, the policy."""
 
+from collections.abc import Sequence
+
 import lightning as L
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from replication.data.labels import VOID
 from replication.errors import ReplicationError
-from replication.models.deeplab import DeepLab
 from replication.plan import OUTPUT_STRIDE
 from replication.settings import Recipe
 from replication.training.loss import shrink_labels, summed_loss
@@ -37,7 +37,7 @@ class Segmentation(L.LightningModule):
 
     def __init__(
         self,
-        model: DeepLab,
+        model: nn.Module,
         recipe: Recipe,
         micro_batch: int,
         seed: int,
@@ -51,10 +51,12 @@ class Segmentation(L.LightningModule):
         self.seed = seed
         self.stride = stride
 
-    def training_step(
-        self, batch: tuple[Float[Tensor, "B 3 H W"], UInt8[Tensor, "B H W"]], batch_idx: int
-    ) -> dict[str, Tensor]:
-        """Make one update; return its loss and the learning rate of weights (a Python float)."""
+    def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Make one update; return its loss and the learning rate of weights.
+
+        ``batch`` is images (B, 3, H, W), float32, BGR minus the mean, and labels (B, H, W), uint8,
+        H and W a multiple of the stride plus 1.
+        """
         del batch_idx
         torch.manual_seed(dropout_seed(self.seed, self.global_step))
         images, labels = batch

@@ -67,7 +67,7 @@ def fit(model: nn.Module, data: list[Batch], recipe: Recipe = POLY, **options: A
         callbacks=[Record()],
     )
     trainer.fit(
-        Segmentation(model, recipe, **options),  # type: ignore[arg-type]
+        Segmentation(model, recipe, **options),
         DataLoader(data, batch_size=None, num_workers=0),  # type: ignore[arg-type]
     )
     assert trainer.global_step == len(data)

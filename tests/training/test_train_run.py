@@ -348,14 +348,13 @@ def test_the_code_hash_follows_code_and_not_words(
 
 
 def test_nan_names_the_update_and_keeps_the_checkpoint(
-    tiny: Settings, monkeypatch: pytest.MonkeyPatch
+    tiny: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    loss = run.Segmentation.training_step.__globals__["summed_loss"]
 
     def poisoned(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         poisoned.calls += 1  # type: ignore[attr-defined]
         bad = poisoned.calls > 2 * 9  # type: ignore[attr-defined]  # two micro-batches an update
-        result: torch.Tensor = loss(scores, labels) * (float("nan") if bad else 1)
+        result: torch.Tensor = summed_loss(scores, labels) * (float("nan") if bad else 1)
         return result
 
     poisoned.calls = 0  # type: ignore[attr-defined]
@@ -370,6 +369,7 @@ def test_nan_names_the_update_and_keeps_the_checkpoint(
     assert state["global_step"] == 7
     assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
     assert not out.exists()
+    assert capfd.readouterr().err.endswith("\n")  # the bar is closed: the error has its own line
     assert train(tiny)["updates"] == UPDATES  # the cause gone, it goes on from there
 
 
