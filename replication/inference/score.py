@@ -103,7 +103,7 @@ def score(
     started = time.perf_counter()
     network_seconds = 0.0
     batch = plan.profile.score_batch
-    bar = tqdm(total=len(ids), desc=f"score {plan.run}", unit="image")
+    bar = tqdm(total=len(ids), desc=f"score {plan.run}", unit="image", disable=None)
     with torch.inference_mode(), bar:
         for first in range(0, len(ids), batch):
             some = ids[first : first + batch]

@@ -5,7 +5,6 @@ and conv5 rate 2, so that scores come at one eighth of the image; there is no ba
 """
 
 from torch import nn
-from torchvision.models.vgg import make_layers
 
 from replication.plan import scale_channels
 
@@ -31,19 +30,20 @@ class VGG16(nn.Sequential):
     """
 
     def __init__(self, width: float = 1.0, *, average_pool: bool = False) -> None:
-        layout: list[str | int] = []
-        for block in BLOCKS:
-            layout += [scale_channels(channels, width) for channels in block]
-            layout.append("M")
-        layers = list(make_layers(layout, batch_norm=False))
-        pools = [i for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
-        for number, index in enumerate(pools, 1):
-            stride = 2 if number <= 3 else 1
+        layers: list[nn.Module] = []
+        channels = 3
+        for number, block in enumerate(BLOCKS, 1):
+            # pool4 keeps its stride of 1, so conv5 reads every second position: rate 2.
+            rate, stride = (2 if number == 5 else 1), (2 if number <= 3 else 1)
+            for full in block:
+                wanted = scale_channels(full, width)
+                layers += [
+                    nn.Conv2d(channels, wanted, 3, padding=rate, dilation=rate),
+                    nn.ReLU(inplace=True),
+                ]
+                channels = wanted
             # Caffe rounds the size of a pooled map up.
-            layers[index] = nn.MaxPool2d(3, stride=stride, padding=1, ceil_mode=True)
-        for layer in layers[pools[3] + 1 : pools[4]]:
-            if isinstance(layer, nn.Conv2d):  # conv5: pool4's stride of 2 became a rate of 2
-                layer.dilation = layer.padding = (2, 2)
+            layers.append(nn.MaxPool2d(3, stride=stride, padding=1, ceil_mode=True))
         if average_pool:
             layers.append(nn.AvgPool2d(3, stride=1, padding=1))
         super().__init__(*layers)

@@ -1,12 +1,13 @@
 """Make the sample's small pre-trained backbone again: what ImageNet's weights are to the paper.
 
 VGG-16 at the sample's width, with batch norm and at output stride 16, learns to segment rendered
-scenes whose twenty classes are disjoint from the sample's. Batch norm is then folded into the
+scenes whose forty classes are disjoint from the sample's. Batch norm is then folded into the
 convolutions, because the paper's network has none. fc6 (7x7, rate 2 here, so rate 4 at stride 8)
 and fc7 are kept: each run makes the network dense and decimates them, as the paper does with
 ImageNet's.
 """
 
+import math
 from collections import OrderedDict
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from replication.data.sample.scenes import classes, render_scene
 from replication.models.deeplab import DeepLab
 from replication.models.heads import Branch, initialise
 from replication.models.vgg import VGG16
+from replication.models.weights import Layer
 from replication.plan import Plan
 from replication.settings import Head, Profile, Recipe
 from replication.training.callbacks import Progress
@@ -107,7 +109,7 @@ def pretraining_scenes(folder: Path, jobs: int) -> DataSet:
     (source / "JPEGImages").mkdir(parents=True, exist_ok=True)
     tasks = (delayed(_render)(source, index) for index in range(SCENES))
     done = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
-    for _ in tqdm(done, total=SCENES, desc="render", unit="scene"):
+    for _ in tqdm(done, total=SCENES, desc="render", unit="scene", disable=None):
         pass
     splits = source / "ImageSets" / "Segmentation"
     write_text(splits / "train.txt", "\n".join(ids[HELD_OUT:]) + "\n")
@@ -120,6 +122,24 @@ def _render(folder: Path, index: int) -> None:
     image, label = render_scene("pretraining", index)
     (folder / "JPEGImages" / f"{index:06d}.jpg").write_bytes(encode_jpeg(image))
     write_label(folder / "SegmentationClass" / f"{index:06d}.png", label)
+
+
+def balance(layers: dict[str, Layer]) -> dict[str, Layer]:
+    """Give all layers' weights one Frobenius norm without changing what the network computes.
+
+    Each layer of a chain of ReLUs and max pools may be multiplied by a positive number if another
+    is divided by it (biases by the product so far). Folded batch norm leaves conv1_1, which reads
+    0..255, 400 times smaller than fc7: at one learning rate for all, SGD would then move it 100,000
+    times faster for its size.
+    """
+    norms = {name: float(weight.norm()) for name, (weight, _) in layers.items()}
+    mean = math.exp(sum(math.log(norm) for norm in norms.values()) / len(norms))
+    product, balanced = 1.0, {}
+    for name, (weight, bias) in layers.items():
+        factor = mean / norms[name]
+        product *= factor
+        balanced[name] = (weight * factor, bias * product)
+    return balanced
 
 
 def pretrain(out: Path, work: Path, *, updates: int = 4_000, jobs: int = 2, seed: int = 0) -> None:
@@ -153,11 +173,14 @@ def pretrain(out: Path, work: Path, *, updates: int = 4_000, jobs: int = 2, seed
     branch = model.classifier.branches[0]
     assert isinstance(branch, Branch)
     layers = {**model.backbone.convolutions(), "fc6": branch.fc6, "fc7": branch.fc7}
-    tensors: dict[str, Tensor] = {}
+    learned: dict[str, Layer] = {}
     for name, layer in layers.items():
         assert layer.bias is not None
-        tensors[f"{name}_W"] = layer.weight.detach().half().contiguous()
-        tensors[f"{name}_b"] = layer.bias.detach().half()
+        learned[name] = (layer.weight.detach(), layer.bias.detach())
+    tensors: dict[str, Tensor] = {}
+    for name, (weight, bias) in balance(learned).items():
+        tensors[f"{name}_W"] = weight.half().contiguous()
+        tensors[f"{name}_b"] = bias.half()
     with atomic_path(out) as part:
         save_file(
             tensors, part, metadata={"made_by": f"replication sample pretrain, {updates} updates"}

@@ -1,14 +1,17 @@
 """Render one labelled scene of the embedded sample, bit for bit the same every time.
 
 Twenty classes are five materials times four outlines. The set `sample` carries the names of PASCAL
-VOC's classes, so that nothing downstream is special; the set `pretraining` has five other materials
-and four other outlines: what its backbone knows is to the sample as ImageNet is to VOC.
+VOC's classes, so that nothing downstream is special. The set `pretraining` has forty classes, none
+of them the sample's: the sample's outlines in five other materials, and four other outlines in the
+sample's materials. So its backbone has met each shape and each texture, never in the sample's
+combinations, as ImageNet's has met dogs and sofas.
 
 A scene depends on its set's name and its index alone (a PCG64 stream of its own), so scenes can be
 rendered in any order, one at a time, by any number of processes.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,32 +31,45 @@ SMALLEST, LARGEST = 9.0, 72.0  # radius of an object in pixels, at SIZE
 
 _SEEDS = {"sample": 20_12, "pretraining": 20_09}
 
+Kind = tuple[Material, Callable[[np.random.Generator], Outline]]
+
+
+def _kinds(materials: str, outlines: str) -> list[Kind]:
+    """Return every material of one set in every outline of another, material by material."""
+    return [(m, o) for m in MATERIALS[materials] for o in OUTLINES[outlines]]
+
+
+# Class 1 is kind 0.
+KINDS: dict[str, list[Kind]] = {
+    "sample": _kinds("sample", "sample"),
+    "pretraining": _kinds("pretraining", "sample") + _kinds("sample", "pretraining"),
+}
+
 
 @dataclass(frozen=True)
 class Scene:
     """A rendered image and what is known of it; arrays are (H, W) but for the image."""
 
     image: UInt8[np.ndarray, "H W 3"]  # RGB
-    label: UInt8[np.ndarray, "H W"]  # 0 background, 1..20 classes, 255 on contours, as VOC labels
+    label: UInt8[np.ndarray, "H W"]  # 0 background, 1.. classes, 255 on contours, as VOC labels
     objects: UInt8[np.ndarray, "H W"]  # 0 background, 1.. objects, 255 on contours
-    classes: UInt8[np.ndarray, "H W"]  # 0..20 without void, as SBD labels
+    classes: UInt8[np.ndarray, "H W"]  # 0.. without void, as SBD labels
     radii: tuple[float, ...]  # of objects 1.., in pixels
     kinds: tuple[int, ...]  # classes of objects 1..
 
 
 def classes(set_name: str) -> tuple[str, ...]:
-    """Return the 21 class names of ``sample`` (VOC's own) or ``pretraining``, background first."""
+    """Return the names of ``sample``'s 21 classes (VOC's) or ``pretraining``'s 41."""
     _check(set_name)
     if set_name == "sample":
         return VOC_CLASSES
-    outlines, materials = OUTLINES[set_name], MATERIALS[set_name]
-    return ("background", *(f"{m.name} {o.__name__}" for m in materials for o in outlines))
+    return ("background", *(f"{m.name} {o.__name__}" for m, o in KINDS[set_name]))
 
 
 def render_scene(
     set_name: str, index: int, *, size: tuple[int, int] = SIZE
 ) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]:
-    """Return the image (RGB) and the label (0..20, 255 void) of scene ``index`` of a set.
+    """Return the image (RGB) and the label (0.., 255 void) of scene ``index`` of a set.
 
     ``size`` is width, height in pixels. Raises ReplicationError for an unknown set or a negative
     index.
@@ -69,8 +85,9 @@ def render(set_name: str, index: int, *, size: tuple[int, int] = SIZE) -> Scene:
         raise ReplicationError(f"sample scene index {index} is negative; give 0 or more")
     rng = np.random.Generator(np.random.PCG64([_SEEDS[set_name], index]))
     width, height = size
-    kinds = [int(k) for k in rng.integers(20, size=_count(rng))]
-    theme = kinds[0] // 4 if rng.random() < 0.5 else int(rng.integers(5))
+    known = KINDS[set_name]
+    kinds = [int(k) for k in rng.integers(len(known), size=_count(rng))]
+    theme = kinds[0] // 4 % 5 if rng.random() < 0.5 else int(rng.integers(5))
     canvas = backdrop.ground(set_name, theme, rng, width, height)
     for _ in range(int(rng.integers(3, 8))):
         backdrop.add_plain(canvas, backdrop.distractor(rng, width, height), rng, 0.25, 0.95)
@@ -81,7 +98,8 @@ def render(set_name: str, index: int, *, size: tuple[int, int] = SIZE) -> Scene:
     for number, (kind, radius) in enumerate(zip(kinds, radii, strict=True), start=1):
         centre = _place(radius, placed, rng, width, height)
         placed.append((*centre, radius))
-        outline = OUTLINES[set_name][kind % 4](rng)
+        material, draw = known[kind]
+        outline = draw(rng)
         place = Placement(
             centre,
             radius,
@@ -89,7 +107,7 @@ def render(set_name: str, index: int, *, size: tuple[int, int] = SIZE) -> Scene:
             mirror=bool(rng.random() < 0.5),
             stretch=0.92 + 0.16 * float(rng.random()),
         )
-        _add_object(canvas, objects, number, outline, place, MATERIALS[set_name][kind // 4], rng)
+        _add_object(canvas, objects, number, outline, place, material, rng)
     for _ in range(int(rng.integers(0, 3))):
         twig = backdrop.stick(rng, width, height)
         window, cover = backdrop.add_plain(canvas, twig, rng, 0.1, 0.35)
