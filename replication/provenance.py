@@ -62,7 +62,7 @@ def environment() -> dict[str, Any]:
 
     Imports none of the packages that it names, so that a stage without torch stays light.
     """
-    versions = {}
+    versions: dict[str, str | None] = {}
     for name in _PACKAGES:
         try:
             versions[name] = metadata.version(name)

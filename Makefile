@@ -1,0 +1,51 @@
+# Two commands do everything on a fresh machine: `make repro` and `make test`.
+# Needed: git, make, Python 3.11 to 3.13, and a C++ compiler for pydensecrf2.
+
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+READY := .venv/.ready
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell $(p) -c \
+	'import sys; print("$(p)") if (3, 11) <= sys.version_info < (3, 14) else None' 2>/dev/null)))
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help repro test lint bench setup data lock clean
+
+help: ## say what there is
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
+
+repro: data ## set up, then run the pipeline of params.yaml's profile; PROFILE=smoke chooses another
+	$(if $(PROFILE),replication profile $(PROFILE))
+	dvc repro
+
+test: data ## set up, then run the tests; TESTS=tests/crf runs some
+	python -m pytest $(TESTS)
+
+lint: $(READY) ## style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+bench: data ## memory and seconds of one real-size update of every network (minutes to an hour)
+	python benchmarks/one_update.py
+
+setup: $(READY) ## only set up .venv
+
+data: $(READY) ## set up, then take the embedded sample out of its remote
+	dvc pull --quiet data.dvc
+
+lock: ## resolve the newest versions that pyproject.toml admits into requirements.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --no-annotate \
+	  --no-header --constraint requirements.in pyproject.toml -o requirements.lock
+
+clean: ## delete .venv
+	rm -rf .venv
+
+# .ready is made last: a set-up that was broken off starts again.
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode -r requirements.lock
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps -e .
+	touch $(READY)
