@@ -134,7 +134,7 @@ def refine(settings: Settings, run: str) -> None:
 
 
 def evaluate(settings: Settings, run: str) -> None:
-    """Measure every seed before and after the CRF: scores/, refined/ -> results/."""
+    """Measure every seed before and after the CRF: scores/, refined/ -> results/, metrics/."""
     from replication.evaluation.run import evaluate_seed
     from replication.provenance import environment, sha256_file
 
@@ -186,7 +186,19 @@ def evaluate(settings: Settings, run: str) -> None:
         "seeds": seeds,
         "environment": environment(),
     }
-    write_json(settings.root / "results" / settings.name / f"{run}.json", result)
+    write_json(settings.place("results") / f"{run}.json", result)
+    write_json(settings.place("metrics") / f"{run}.json", headline(seeds))
+
+
+def headline(seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what ``dvc metrics show`` prints of a result: means over the seeds, rounded."""
+    count = len(seeds)
+    return {
+        "miou_before_crf": round(sum(s["before"]["miou"] for s in seeds) / count, 2),
+        "miou_after_crf": round(sum(s["after"]["miou"] for s in seeds) / count, 2),
+        "train_seconds": round(sum(s["train"]["seconds"] for s in seeds) / count, 1),
+        "seeds": count,
+    }
 
 
 def flat_configuration(configuration: dict[str, Any]) -> dict[str, Any]:
