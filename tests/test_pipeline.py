@@ -1,0 +1,65 @@
+"""dvc.yaml: a named chain of stages for every run, whatever the profile."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = list(yaml.safe_load((ROOT / "experiments.yaml").read_text())["runs"])
+CHAIN = ("train", "score", "refine", "evaluate")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A repository with the pipeline, its settings and its inputs, and no data made yet."""
+    for name in ("dvc.yaml", "params.yaml", "experiments.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    shutil.copytree(ROOT / ".dvc", tmp_path / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
+    package = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "replication", tmp_path / "replication", ignore=package)
+    for folder in ("archives", "backbones"):
+        (tmp_path / "data" / "sample" / folder).mkdir(parents=True)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def dvc(*arguments: str, cwd: Path) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(cwd / ".site")}
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("profile", ["demo", "paper"])
+def test_a_dry_run_lists_every_stage_of_every_run(workspace: Path, profile: str) -> None:
+    params = workspace / "params.yaml"
+    params.write_text(params.read_text().replace("profile: demo", f"profile: {profile}"))
+    listed = [
+        line.removeprefix("> replication stage ")
+        for line in dvc("repro", "--dry", "--force", cwd=workspace).splitlines()
+        if line.startswith("> ")
+    ]
+    assert sorted(listed) == sorted(
+        ["fetch", "prepare", "tables", "figures", *(f"{s} {r}" for s in CHAIN for r in RUNS)]
+    )
+    for run in RUNS:  # each stage after what it reads
+        places = [listed.index(name) for name in ("fetch", "prepare")]
+        places += [listed.index(f"{stage} {run}") for stage in CHAIN]
+        assert places == sorted(places)
+        assert places[-1] < listed.index("tables")
+
+
+def test_plots_name_every_run() -> None:
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    for plot in plots:
+        ((_, spec),) = plot.items()
+        assert [Path(place).parts[2] for place in spec["y"]] == RUNS
