@@ -182,7 +182,7 @@ def evaluate(settings: Settings, run: str) -> None:
             "rates": plan.head.rates,
             "width": plan.profile.width,
         },
-        "configuration": flat_configuration(trained["configuration"]),
+        "configuration": trained["configuration"],
         "seeds": seeds,
         "environment": environment(),
     }
@@ -199,13 +199,6 @@ def headline(seeds: list[dict[str, Any]]) -> dict[str, Any]:
         "train_seconds": round(sum(s["train"]["seconds"] for s in seeds) / count, 1),
         "seeds": count,
     }
-
-
-def flat_configuration(configuration: dict[str, Any]) -> dict[str, Any]:
-    """Bring a plan's configuration to one level: recipe and head beside the rest."""
-    nested = {"head", "recipe"}
-    flat = {key: value for key, value in configuration.items() if key not in nested}
-    return {**flat, **configuration["head"], **configuration["recipe"]}
 
 
 def tables(settings: Settings) -> None:

@@ -24,7 +24,11 @@ class Progress(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.bar = tqdm(
-            total=self.updates, initial=trainer.global_step, desc=self.title, unit="update"
+            total=self.updates,
+            initial=trainer.global_step,
+            desc=self.title,
+            unit="update",
+            disable=None,
         )
 
     def on_train_batch_end(
