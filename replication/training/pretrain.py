@@ -1,7 +1,7 @@
 """Make the sample's small pre-trained backbone again: what ImageNet's weights are to the paper.
 
 VGG-16 at the sample's width, with batch norm and at output stride 16, learns to segment rendered
-scenes whose forty classes are disjoint from the sample's. Batch norm is then folded into the
+scenes of their own, with the sample's twenty classes and twenty others. Batch norm is then folded into the
 convolutions, because the paper's network has none. fc6 (7x7, rate 2 here, so rate 4 at stride 8)
 and fc7 are kept: each run makes the network dense and decimates them, as the paper does with
 ImageNet's.
@@ -101,7 +101,7 @@ def fold_batch_norm(module: nn.Module) -> None:
 
 
 def pretraining_scenes(folder: Path, jobs: int) -> DataSet:
-    """Render the disjoint classes' scenes as a VOC-style folder and prepare it."""
+    """Render the pre-training scenes as a VOC-style folder and prepare it."""
     source, ready = folder / "scenes", folder / "dataset"
     if (ready / "meta.json").is_file():
         return DataSet.open(ready)
@@ -142,7 +142,7 @@ def balance(layers: dict[str, Layer]) -> dict[str, Layer]:
     return balanced
 
 
-def pretrain(out: Path, work: Path, *, updates: int = 4_000, jobs: int = 2, seed: int = 0) -> None:
+def pretrain(out: Path, work: Path, *, updates: int = 2_800, jobs: int = 2, seed: int = 0) -> None:
     """Write the backbone's layers (float16, BGR input) to ``out``; scenes stay in ``work``.
 
     Takes about ten minutes on two cores. The same machine and versions give the same bytes.

@@ -26,7 +26,7 @@ SEVERAL = 40
 # change here means that both must be made again.
 RECORDED = {
     "sample": "56f33d9e3841b27dd9759496e3bd1130c17bcaa63c2d4d13446c9865c80a6343",
-    "pretraining": "d8f6486a6fde0512fb1e230706f9ed63e2c9b67d326f6b117024cbf3218b1ebc",
+    "pretraining": "35659465d1c634ca23ea67644de30e5a1989b064b5789f22c95477cadaa91b38",
 }
 RECORDED_WITH = ("x86_64", "2.4", "13.0")  # machine, numpy, Pillow
 
@@ -132,9 +132,7 @@ def test_objects_differ_in_scale_by_five_and_more_and_all_classes_occur() -> Non
         radii = [radius for scene in scenes(set_name) for radius in scene.radii]
         assert max(radii) / min(radii) >= 5
         assert SMALLEST - 0.01 <= min(radii) <= max(radii) <= LARGEST + 0.01
-        assert {kind for scene in scenes(set_name) for kind in scene.kinds} == {
-            *range(1, len(classes(set_name)))
-        }
+        assert {kind for scene in scenes(set_name) for kind in scene.kinds} >= {*range(1, 21)}
         assert all(2 <= len(scene.kinds) <= 5 for scene in scenes(set_name))
         background = np.mean([(scene.classes == 0).mean() for scene in scenes(set_name)])
         assert 0.6 < background < 0.85
@@ -151,13 +149,13 @@ def test_objects_stand_out_from_their_ground_by_colour() -> None:
     assert np.percentile(np.concatenate(inside), 20) > np.percentile(np.concatenate(outside), 90)
 
 
-def test_the_two_sets_share_no_class_though_each_shape_and_texture_is_met() -> None:
+def test_pretraining_holds_the_samples_classes_among_others_in_scenes_of_its_own() -> None:
     assert classes("sample") == VOC_CLASSES
     assert len(set(classes("pretraining"))) == 41
-    assert len(KINDS["sample"]) == len(VOC_CLASSES) - 1
-    assert not set(KINDS["sample"]) & set(KINDS["pretraining"])
-    assert {m for m, _ in KINDS["sample"]} < {m for m, _ in KINDS["pretraining"]}
-    assert {o for _, o in KINDS["sample"]} < {o for _, o in KINDS["pretraining"]}
+    assert KINDS["pretraining"][:20] == KINDS["sample"]
+    assert not set(KINDS["pretraining"][20:]) & set(KINDS["sample"])
+    seen = {scene.image.tobytes() for scene in scenes("sample")}
+    assert not any(scene.image.tobytes() in seen for scene in scenes("pretraining"))
     assert set(classes("sample")) & set(classes("pretraining")) == {"background"}
     assert not set(OUTLINES["sample"]) & set(OUTLINES["pretraining"])
     textures = [{m.texture for m in MATERIALS[set_name]} for set_name in SETS]

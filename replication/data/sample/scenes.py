@@ -1,10 +1,9 @@
 """Render one labelled scene of the embedded sample, bit for bit the same every time.
 
 Twenty classes are five materials times four outlines. The set `sample` carries the names of PASCAL
-VOC's classes, so that nothing downstream is special. The set `pretraining` has forty classes, none
-of them the sample's: the sample's outlines in five other materials, and four other outlines in the
-sample's materials. So its backbone has met each shape and each texture, never in the sample's
-combinations, as ImageNet's has met dogs and sofas.
+VOC's classes, so that nothing downstream is special. The set `pretraining` has those twenty, in
+three objects of four, and twenty others of other materials and outlines, in scenes of its own: as
+ImageNet's classes hold VOC's among others.
 
 A scene depends on its set's name and its index alone (a PCG64 stream of its own), so scenes can be
 rendered in any order, one at a time, by any number of processes.
@@ -42,8 +41,10 @@ def _kinds(materials: str, outlines: str) -> list[Kind]:
 # Class 1 is kind 0.
 KINDS: dict[str, list[Kind]] = {
     "sample": _kinds("sample", "sample"),
-    "pretraining": _kinds("pretraining", "sample") + _kinds("sample", "pretraining"),
+    "pretraining": _kinds("sample", "sample") + _kinds("pretraining", "pretraining"),
 }
+# What is drawn from, evenly: places in `KINDS`.
+_DRAWN = {"sample": [*range(20)], "pretraining": [*range(20)] * 3 + [*range(20, 40)]}
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ def render(set_name: str, index: int, *, size: tuple[int, int] = SIZE) -> Scene:
         raise ReplicationError(f"sample scene index {index} is negative; give 0 or more")
     rng = np.random.Generator(np.random.PCG64([_SEEDS[set_name], index]))
     width, height = size
-    known = KINDS[set_name]
-    kinds = [int(k) for k in rng.integers(len(known), size=_count(rng))]
+    known, drawn = KINDS[set_name], _DRAWN[set_name]
+    kinds = [drawn[k] for k in rng.integers(len(drawn), size=_count(rng))]
     theme = kinds[0] // 4 % 5 if rng.random() < 0.5 else int(rng.integers(5))
     canvas = backdrop.ground(set_name, theme, rng, width, height)
     for _ in range(int(rng.integers(3, 8))):
