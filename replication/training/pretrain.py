@@ -1,10 +1,10 @@
 """Make the sample's small pre-trained backbone again: what ImageNet's weights are to the paper.
 
 VGG-16 at the sample's width, with batch norm and at output stride 16, learns to segment rendered
-scenes of their own, with the sample's twenty classes and twenty others. Batch norm is then folded into the
-convolutions, because the paper's network has none. fc6 (7x7, rate 2 here, so rate 4 at stride 8)
-and fc7 are kept: each run makes the network dense and decimates them, as the paper does with
-ImageNet's.
+scenes of its own, with the sample's twenty classes and twenty others. Batch norm is then folded
+into the convolutions, because the paper's network has none. fc6 (7x7, rate 2 here, so rate 4 at
+stride 8) and fc7 are kept: each run makes the network dense and decimates them, as the paper does
+with ImageNet's.
 """
 
 import math
