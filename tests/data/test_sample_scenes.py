@@ -25,8 +25,8 @@ SEVERAL = 40
 # Of scenes 0..7, image and label. A shipped backbone and the archives' checksums rest on them: a
 # change here means that both must be made again.
 RECORDED = {
-    "sample": "56f33d9e3841b27dd9759496e3bd1130c17bcaa63c2d4d13446c9865c80a6343",
-    "pretraining": "35659465d1c634ca23ea67644de30e5a1989b064b5789f22c95477cadaa91b38",
+    "sample": "a61e3038fec3fea31fc3592df9b0a22c448f44f331fc17a3bc4e53d14d4be6bc",
+    "pretraining": "cdae95e5904d7524dab15474b945df20f543c5ccc36023d2d5b01151377c387a",
 }
 RECORDED_WITH = ("x86_64", "2.4", "13.0")  # machine, numpy, Pillow
 

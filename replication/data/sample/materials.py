@@ -7,7 +7,7 @@ last bit: no sine, no exponential, no library whose result depends on the proces
 
 import colorsys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32
@@ -132,6 +132,15 @@ class Material:
     first: tuple[float, float, float]
     second: tuple[float, float, float]
     texture: Texture
+
+    def toned(self, tone: tuple[float, float, float]) -> "Material":
+        """Return this material with its hue moved, its saturation and its value multiplied."""
+        hue, saturation, value = tone
+
+        def move(hsv: tuple[float, float, float]) -> tuple[float, float, float]:
+            return (hsv[0] + hue) % 1.0, min(hsv[1] * saturation, 1.0), min(hsv[2] * value, 1.0)
+
+        return replace(self, first=move(self.first), second=move(self.second))
 
     def colours(self, rng: np.random.Generator) -> Float32[np.ndarray, "2 3"]:
         """Return the two colours, RGB on 0..255, jittered alike for one object."""

@@ -1,9 +1,9 @@
 """Render one labelled scene of the embedded sample, bit for bit the same every time.
 
-Twenty classes are five materials times four outlines. The set `sample` carries the names of PASCAL
-VOC's classes, so that nothing downstream is special. The set `pretraining` has those twenty, in
-three objects of four, and twenty others of other materials and outlines, in scenes of its own: as
-ImageNet's classes hold VOC's among others.
+Twenty classes are five materials times four outlines, each outline in a tone of its own. The set
+`sample` carries the names of PASCAL VOC's classes, so that nothing downstream is special. The set
+`pretraining` has those twenty, in three objects of four, and twenty others of other materials and
+outlines, in scenes of its own: as ImageNet's classes hold VOC's among others.
 
 A scene depends on its set's name and its index alone (a PCG64 stream of its own), so scenes can be
 rendered in any order, one at a time, by any number of processes.
@@ -33,9 +33,15 @@ _SEEDS = {"sample": 20_12, "pretraining": 20_09}
 Kind = tuple[Material, Callable[[np.random.Generator], Outline]]
 
 
+# Each outline has a tone of its material: as it is, pale, dark, or of the next hue. So colour says
+# much of a class (a small network has minutes to learn), and shape settles what noise leaves open.
+TONES = ((0.0, 1.0, 1.0), (0.02, 0.45, 1.1), (-0.01, 1.05, 0.5), (0.07, 1.0, 0.9))
+
+
 def _kinds(materials: str, outlines: str) -> list[Kind]:
     """Return every material of one set in every outline of another, material by material."""
-    return [(m, o) for m in MATERIALS[materials] for o in OUTLINES[outlines]]
+    pairs = list(zip(OUTLINES[outlines], TONES, strict=True))
+    return [(m.toned(tone), o) for m in MATERIALS[materials] for o, tone in pairs]
 
 
 # Class 1 is kind 0.
