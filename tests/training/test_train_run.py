@@ -369,7 +369,8 @@ def test_nan_names_the_update_and_keeps_the_checkpoint(
     assert state["global_step"] == 7
     assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
     assert not out.exists()
-    assert capfd.readouterr().err.endswith("\n")  # the bar is closed: the error has its own line
+    shown = capfd.readouterr().err  # the bar, on a terminal, is closed: the error has its own line
+    assert not shown or shown.endswith("\n")
     assert train(tiny)["updates"] == UPDATES  # the cause gone, it goes on from there
 
 
