@@ -137,10 +137,10 @@ def sample_pretrain(
     work: Annotated[Path, typer.Option(help="Where rendered scenes are kept.")] = Path(
         "tmp/pretraining"
     ),
-    updates: Annotated[int, typer.Option(min=1, help="Updates of ten crops.")] = 2_800,
+    updates: Annotated[int, typer.Option(min=1, help="Updates of ten crops.")] = 1_300,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
 ) -> None:
-    """Pre-train the sample's backbone on rendered scenes of its own (about 15 minutes)."""
+    """Pre-train the sample's backbone on rendered scenes of its own (about 10 minutes)."""
     from replication.training.pretrain import pretrain
 
     pretrain(out, work, updates=updates, jobs=jobs)

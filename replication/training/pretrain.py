@@ -142,7 +142,7 @@ def balance(layers: dict[str, Layer]) -> dict[str, Layer]:
     return balanced
 
 
-def pretrain(out: Path, work: Path, *, updates: int = 2_800, jobs: int = 2, seed: int = 0) -> None:
+def pretrain(out: Path, work: Path, *, updates: int = 1_300, jobs: int = 2, seed: int = 0) -> None:
     """Write the backbone's layers (float16, BGR input) to ``out``; scenes stay in ``work``.
 
     Takes about ten minutes on two cores. The same machine and versions give the same bytes.
