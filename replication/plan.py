@@ -54,6 +54,7 @@ class Plan:
             "width": self.profile.width,
             "crop": self.profile.crop,
             "fc_std": self.profile.fc_std,
+            "decimation": self.profile.decimation,
             "train_split": self.profile.train_split,
             "micro_batch": self.micro_batch,
             "head": self.head.model_dump(),
@@ -76,9 +77,10 @@ def scale(name: str, run: Run, profile_name: str, profile: Profile) -> Plan:
             "base_lr": run.recipe.base_lr * profile.base_lr_factor,
         }
     )
-    head = run.head.model_copy(
-        update={"channels": scale_channels(run.head.channels, profile.width)}
-    )
+    changes: dict[str, Any] = {"channels": scale_channels(run.head.channels, profile.width)}
+    if profile.dropout is not None:
+        changes["dropout"] = profile.dropout
+    head = run.head.model_copy(update=changes)
     largest = min(profile.micro_batch, recipe.batch_size)
     micro = next(n for n in range(largest, 0, -1) if recipe.batch_size % n == 0)
     return Plan(name, profile_name, profile, head, recipe, micro)

@@ -92,6 +92,8 @@ class Profile(_Strict):
     base_lr_factor: Annotated[float, Field(gt=0)]
     micro_batch: Annotated[int, Field(ge=1)]
     backbone: str
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # null: the run's own
+    decimation: Literal["plain", "rescaled"] = "plain"
     fc_std: Annotated[float, Field(gt=0)]
     checkpoint_every: Annotated[int, Field(ge=1)]
     score_batch: Annotated[int, Field(ge=1)]

@@ -38,6 +38,9 @@ from replication.training.module import Segmentation
 
 SCENES, HELD_OUT = 2_000, 50
 WIDTH = 0.125
+# Larger responses make the new last layer learn faster than the layers below it, which at the same
+# pace forget what they know before the last layer reads it.
+GAIN = 10**0.5
 STRIDE = 16
 
 
@@ -125,7 +128,7 @@ def _render(folder: Path, index: int) -> None:
 
 
 def balance(layers: dict[str, Layer]) -> dict[str, Layer]:
-    """Give all layers' weights one Frobenius norm without changing what the network computes.
+    """Give all layers' weights one Frobenius norm; fc7's responses grow by `GAIN`, no more changes.
 
     Each layer of a chain of ReLUs and max pools may be multiplied by a positive number if another
     is divided by it (biases by the product so far). Folded batch norm leaves conv1_1, which reads
@@ -134,9 +137,10 @@ def balance(layers: dict[str, Layer]) -> dict[str, Layer]:
     """
     norms = {name: float(weight.norm()) for name, (weight, _) in layers.items()}
     mean = math.exp(sum(math.log(norm) for norm in norms.values()) / len(norms))
+    share = GAIN ** (1 / len(layers))
     product, balanced = 1.0, {}
     for name, (weight, bias) in layers.items():
-        factor = mean / norms[name]
+        factor = share * mean / norms[name]
         product *= factor
         balanced[name] = (weight * factor, bias * product)
     return balanced
