@@ -113,7 +113,7 @@ def test_fingerprints_follow_what_decides_the_weights() -> None:
         plan("aspp_l", "smoke", crop=105).fingerprint(seed=0, data="x"),
         plan("aspp_l", "smoke", width=0.25).fingerprint(seed=0, data="x"),
         plan("aspp_l", "smoke", fc_std=0.02).fingerprint(seed=0, data="x"),
-        plan("aspp_l", "smoke", base_lr_factor=1.0).fingerprint(seed=0, data="x"),
+        plan("aspp_l", "smoke", base_lr_factor=7.0).fingerprint(seed=0, data="x"),
         plan("aspp_l", "smoke", micro_batch=1).fingerprint(seed=0, data="x"),
         plan("aspp_l", "smoke", train_split="train").fingerprint(seed=0, data="x"),
     }
