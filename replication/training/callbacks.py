@@ -100,6 +100,18 @@ class Curves(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.live is not None:
             self.live.end()  # type: ignore[no-untyped-call]
+            self._close()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        """Close the files of the Git repository that DVCLive looked into: it leaves them open."""
+        repo = self.live._dvc_repo if self.live is not None else None
+        if repo is not None:
+            repo.close()
 
     def table(self) -> pd.DataFrame:
         """Return the curves as one table: step, loss, lr."""
