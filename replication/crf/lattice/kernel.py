@@ -1,0 +1,103 @@
+"""A Gaussian kernel of one image: its lattice, and what normalization makes of it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float32, Int32, Int64, UInt8
+
+from replication.crf.lattice import build, embedding, filter
+from replication.crf.lattice.order import hilbert_order
+from replication.crf.parameters import Normalization
+
+_TINY = np.float32(1e-20)  # pydensecrf's guard against division by 0
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The lattice of one Gaussian over an image; pixels in `hilbert_order`.
+
+    Attributes:
+        vertex: each pixel's d + 1 vertices, (N, d + 1).
+        weights: their barycentric weights, (N, d + 1).
+        count: how many vertices there are.
+        chain, joined, bounds: neighbours along each axis; see `filter.find_chains`.
+    """
+
+    vertex: Int32[np.ndarray, "N d_1"]
+    weights: Float32[np.ndarray, "N d_1"]
+    count: int
+    chain: Int32[np.ndarray, " links"]
+    joined: Float32[np.ndarray, " links"]
+    bounds: Int64[np.ndarray, " d_2"]
+
+    def filter_one(self, values: Float32[np.ndarray, " N"]) -> Float32[np.ndarray, " N"]:
+        """Filter one value a pixel without any normalization."""
+        result: np.ndarray = filter.filter_one(
+            values, self.vertex, self.weights, self.count, self.chain, self.joined, self.bounds
+        )
+        return result
+
+    @cached_property
+    def ones(self) -> Float32[np.ndarray, " N"]:
+        """What a constant 1 becomes, pixel by pixel."""
+        return self.filter_one(np.ones(len(self.vertex), np.float32))
+
+    def scales(
+        self, normalization: Normalization
+    ) -> tuple[Float32[np.ndarray, " N"], Float32[np.ndarray, " N"], float]:
+        """Return what multiplies each pixel before splatting and after slicing, and the gain.
+
+        The factor after slicing holds the lattice's alpha, 1 / (1 + 2^-d). The gain is the largest
+        value that a constant 1 comes out with.
+        """
+        alpha = np.float32(1 / (1 + 2.0 ** (1 - self.vertex.shape[1])))
+        unit = np.ones(len(self.vertex), np.float32)
+        if normalization == "after":
+            return unit, alpha / (self.ones + _TINY), 1.0
+        if normalization == "none":
+            return unit, np.full_like(unit, alpha), float(self.ones.max())
+        if normalization == "before":
+            norm = 1 / (self.ones + _TINY)
+            return norm, np.full_like(unit, alpha), float(self.filter_one(norm).max())
+        norm = 1 / np.sqrt(self.ones + _TINY)
+        return norm, alpha * norm, float((norm * self.filter_one(norm)).max())
+
+
+def build_kernel(
+    image: UInt8[np.ndarray, "H W 3"], position: float, colour: float | None = None
+) -> Kernel:
+    """Build the lattice of exp(-|dp|^2 / 2 position^2 [- |dI|^2 / 2 colour^2]).
+
+    Raises:
+        ReplicationError: the widths are too small for positions to be counted.
+    """
+    height, width = image.shape[:2]
+    pixels = height * width
+    plain = embedding.features(image, position, colour)
+    # As in pydensecrf, pixels come in fours, the last ones filled up with features of 0: these
+    # splat nothing, but their vertices exist. Eight at a time are embedded here.
+    filled = np.zeros((len(plain), pixels + -pixels % 8), np.float32)
+    np.take(plain, hilbert_order(height, width), axis=1, out=filled[:, :pixels], mode="clip")
+    what = f"`sigma_gamma` {position:g}"
+    if colour is not None:
+        what = f"`sigma_alpha` {position:g} or `sigma_beta` {colour:g}"
+    strides, top, start = embedding.packing([float(x) for x in plain.max(axis=1)], what)
+    keys, vertex, weights = build.find_vertices(
+        filled, embedding.scale_factors(len(plain)), strides, top, start, pixels + -pixels % 4
+    )
+    upwards = build.find_neighbours(keys, strides, top)
+    chain, joined, bounds = filter.find_chains(upwards)
+    return Kernel(vertex[:pixels], weights[:pixels], keys.size, chain, joined, bounds)
+
+
+def no_kernel(pixels: int, corners: int) -> Kernel:
+    """Return a lattice of one vertex that no pixel has weight on: every message is 0."""
+    return Kernel(
+        np.zeros((pixels, corners), np.int32),
+        np.zeros((pixels, corners), np.float32),
+        1,
+        np.zeros(0, np.int32),
+        np.zeros(0, np.float32),
+        np.zeros(corners + 1, np.int64),
+    )
