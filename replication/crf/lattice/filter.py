@@ -9,9 +9,18 @@ from numba import njit
 from replication.crf.lattice import lanes as v
 
 
-@njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def find_chains(upwards: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+_OPTIONS = {"cache": True, "nogil": True, "boundscheck": False}
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def find_chains(
+    upwards: np.ndarray, below: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """String vertices along each axis into chains of neighbours, lone ones left out.
+
+    Args:
+        upwards: each vertex's next one along each axis, (d + 1, M), -1 where there is none.
+        below: whether (bit a) it is the next one of another along axis a, (M,).
 
     Returns:
         (chain, joined, bounds): vertices in order, whether (1 or 0) each follows the one before it,
@@ -19,30 +28,28 @@ def find_chains(upwards: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     """
     axes, count = upwards.shape
     chain = np.empty(axes * count, np.int32)
-    joined = np.empty(axes * count, np.float32)
+    joined = np.ones(axes * count, np.float32)
     bounds = np.zeros(axes + 1, np.int64)
-    follows = np.empty(count, np.bool_)
     end = 0
     for axis in range(axes):
-        follows[:] = False
+        up = upwards[axis]
+        bit = np.uint8(1 << axis)
         for i in range(count):
-            if upwards[axis, i] >= 0:
-                follows[upwards[axis, i]] = True
-        for i in range(count):
-            if follows[i] or upwards[axis, i] < 0:
+            if below[i] & bit != 0 or up[i] < 0:
                 continue
-            here, link = np.int32(i), np.float32(0)
+            chain[end] = i
+            joined[end] = 0
+            end += 1
+            here = v.load_id(up, i)
             while here >= 0:
                 chain[end] = here
-                joined[end] = link
                 end += 1
-                link = np.float32(1)
-                here = upwards[axis, here]
+                here = v.load_id(up, here)
         bounds[axis + 1] = end
     return chain[:end].copy(), joined[:end].copy(), bounds
 
 
-@njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def blur(
     values: np.ndarray, planes: int, chain: np.ndarray, joined: np.ndarray, bounds: np.ndarray
 ) -> None:
@@ -70,7 +77,7 @@ def blur(
         v.store(values, last, zero)
 
 
-@njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def filter_one(
     given: np.ndarray,
     vertex: np.ndarray,
@@ -82,29 +89,28 @@ def filter_one(
 ) -> np.ndarray:
     """Filter one value a pixel, (N,): splat, blur and slice over ``count`` vertices."""
     corners = vertex.shape[1]
-    values = np.zeros(count, np.float32)
+    places, shares = vertex.ravel(), weights.ravel()
+    values = np.zeros(count + 1, np.float32)
     for i in range(given.size):
-        for r in range(corners):
-            values[vertex[i, r]] += weights[i, r] * given[i]
-    half = np.float32(0.5)
+        for j in range(corners * i, corners * (i + 1)):
+            at = v.load_id(places, j)
+            v.store_one(values, at, v.load_one(values, at) + shares[j] * given[i])
+    half, zero = np.float32(0.5), np.float32(0)
     for axis in range(corners):
-        at, here, before = np.int32(0), values[0], np.float32(0)
+        at, here, before = count, zero, zero
         for i in range(bounds[axis], bounds[axis + 1]):
-            to = chain[i]
-            after = values[to]
-            if joined[i] > 0:
-                values[at] = here + half * (before + after)
-                before = here
-            else:
-                values[at] = here + half * before
-                before = np.float32(0)
+            link = v.load_one(joined, i)
+            to = v.load_id(chain, i)
+            after = v.load_one(values, to)
+            v.store_one(values, at, here + half * (before + link * after))
+            before = link * here
             at, here = to, after
-        values[at] = here + half * before
+        v.store_one(values, at, here + half * before)
     alpha = np.float32(1 / (1 + 2.0 ** (1 - corners)))
     result = np.empty_like(given)
     for i in range(given.size):
-        sliced = np.float32(0)
-        for r in range(corners):
-            sliced += weights[i, r] * values[vertex[i, r]]
+        sliced = zero
+        for j in range(corners * i, corners * (i + 1)):
+            sliced += shares[j] * v.load_one(values, v.load_id(places, j))
         result[i] = sliced * alpha
     return result

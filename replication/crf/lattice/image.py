@@ -40,7 +40,7 @@ class Image:
         planes = -(-self.classes // 8)
         self.logits = np.empty(planes * self.pixels * 8, np.float32)
         peak = np.zeros(8 * planes, np.float32)
-        flat = np.ascontiguousarray(unary.reshape(self.classes, -1), np.float32)
+        flat = np.ascontiguousarray(unary, np.float32).ravel()
         labels.arrange(flat, self.order, self.logits, peak)
         self.peak: Float32[np.ndarray, " C"] = peak[: self.classes]
         self._spatial: dict[float, Kernel] = {}

@@ -86,8 +86,7 @@ def build_kernel(
     keys, vertex, weights = build.find_vertices(
         filled, embedding.scale_factors(len(plain)), strides, top, start, pixels + -pixels % 4
     )
-    upwards = build.find_neighbours(keys, strides, top)
-    chain, joined, bounds = filter.find_chains(upwards)
+    chain, joined, bounds = filter.find_chains(*build.find_neighbours(keys, strides, top))
     return Kernel(vertex[:pixels], weights[:pixels], keys.size, chain, joined, bounds)
 
 

@@ -6,37 +6,48 @@ import numpy as np
 from numba import njit
 
 from replication.crf.lattice import lanes as v
-from replication.crf.lattice.passes import NOTHING
+from replication.crf.lattice.passes import BLOCK, NOTHING
 
 _OPTIONS = {"cache": True, "nogil": True, "boundscheck": False}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def arrange(unary, order, logits, peak):  # type: ignore[no-untyped-def]
-    """Turn (C, N) energies into planes of logits in ``order``, the largest of a pixel being 0.
+    """Turn flat (C, N) energies into planes of logits in ``order``, the largest of a pixel being 0.
 
     ``peak`` grows to each label's largest probability.
     """
-    classes, pixels = unary.shape
+    pixels = order.size
+    classes = unary.size // pixels
     planes = (classes + 7) // 8
-    room = np.full(8 * planes, NOTHING)
-    for i in range(pixels):
-        place = order[i]
-        top = v.broadcast(NOTHING)
+    room = np.full(8 * planes * BLOCK, NOTHING)  # (BLOCK, planes, 8)
+    one = v.broadcast(np.float32(1))
+    for begin in range(0, pixels, BLOCK):
+        count = min(BLOCK, pixels - begin)
         for k in range(classes):
-            room[k] = -unary[k, place]
-        for plane in range(planes):
-            top = v.maximum(top, v.load(room, 8 * plane))
-        top = v.largest(top)
-        total = v.broadcast(np.float32(0))
-        for plane in range(planes):
-            z = v.subtract(v.load(room, 8 * plane), top)
-            v.store(logits, 8 * (plane * pixels + i), z)
-            total = v.add(total, v.exp(z))
-        norm = v.divide(v.broadcast(np.float32(1)), v.total(total))
-        for plane in range(planes):
-            q = v.multiply(v.exp(v.load(logits, 8 * (plane * pixels + i))), norm)
-            v.store(peak, 8 * plane, v.maximum(v.load(peak, 8 * plane), q))
+            for b in range(count):
+                place = k * pixels + v.load_id(order, begin + b)
+                v.store_one(room, 8 * planes * b + k, -v.load_one(unary, place))
+        for b in range(count):
+            top = v.load(room, 8 * planes * b)
+            for plane in range(1, planes):
+                top = v.maximum(top, v.load(room, 8 * (planes * b + plane)))
+            top = v.largest(top)
+            total = v.broadcast(np.float32(0))
+            for plane in range(planes):
+                z = v.subtract(v.load(room, 8 * (planes * b + plane)), top)
+                v.store(logits, 8 * (plane * pixels + begin + b), z)
+                e = v.exp(z)
+                v.store(room, 8 * (planes * b + plane), e)
+                total = v.add(total, e)
+            norm = v.divide(one, v.total(total))
+            for plane in range(planes):
+                q = v.multiply(v.load(room, 8 * (planes * b + plane)), norm)
+                v.store(peak, 8 * plane, v.maximum(v.load(peak, 8 * plane), q))
+        if classes < 8 * planes:
+            for b in range(count):
+                for k in range(classes, 8 * planes):
+                    room[8 * planes * b + k] = NOTHING
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -93,6 +93,29 @@ def load_id(typing: Any, array: Any, index: Any) -> Any:
     return types.int64(array, types.intp), code
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def load_one(typing: Any, array: Any, index: Any) -> Any:
+    """Return ``array[index]`` of a flat contiguous array, unchecked: no wrapping around."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        return builder.load(builder.gep(data, [values[1]], inbounds=True))
+
+    return array.dtype(array, types.intp), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_one(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """Write ``array[index] = value`` to a flat contiguous array, unchecked likewise."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        builder.store(values[2], builder.gep(data, [values[1]], inbounds=True))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), code
+
+
 def _spread(builder: Any, value: Any) -> Any:
     nothing = ir.Constant(_FLOATS, ir.Undefined)
     first = builder.insert_element(nothing, value, _INT(0))

@@ -24,7 +24,7 @@ from replication.crf.parameters import CrfParameters
 
 Mode = Literal["exact", "fast"]
 
-_CHANGE = 1e-7  # of any belief, by leaving labels out of an update's messages
+_CHANGE = 1e-6  # of any belief, by leaving labels out of an update's messages
 _SHIFT = 1e-2  # of any label's log odds, likewise
 _SAFE = 60.0  # messages up to this need no maximum subtracted before exp
 _SAMPLE = 16  # every so many pixels are looked at to guess the labels that matter
@@ -144,7 +144,7 @@ def _iterate(
             )  # fmt: skip
         else:
             passes.update_planes(
-                pixels, 0, pixels, 1, now_play.planes, now_play.logits, lattices.scales, strength,
+                pixels, 1, now_play.planes, now_play.logits, lattices.scales, strength,
                 *lattices.places, *now, play.planes, *then, chosen, peak,
             )  # fmt: skip
         lattices.blur(then, play.planes)
@@ -163,7 +163,7 @@ def _sampled_peak(
     peak = np.zeros(8 * start.planes, np.float32)
     nothing = np.zeros(0, np.float32)
     passes.update_planes(
-        image.pixels, 0, image.pixels, _SAMPLE, start.planes, start.logits, lattices.scales,
+        image.pixels, _SAMPLE, start.planes, start.logits, lattices.scales,
         np.array([p.w2, p.w1], np.float32), *lattices.places, *lattices.first(start),
         0, nothing, nothing, np.zeros(0, np.int64), peak,
     )  # fmt: skip
@@ -190,18 +190,20 @@ def _refine(
                 start = image.play(np.arange(image.classes))
                 play = start
             else:
-                few = labels.choose(peak[: len(start.active)], limit / 4, least)
+                few = labels.choose(peak[: len(start.active)], limit / 2, least)
                 play = image.play(start.active[few])
             try:
                 values = _iterate(lattices, p, start, play, limit)
                 break
             except _TooFew:
                 continue
+    playing = np.zeros(image.classes, np.uint8)
+    playing[play.active] = 1
     out = np.empty(image.pixels, np.uint8)
     beliefs = np.empty((image.classes if wanted else 0, image.pixels), np.float32)
     passes.finish(
         image.pixels, play.planes, play.logits, lattices.scales, strength,
-        *lattices.places, *values, play.active, image.order, image.logits, out, beliefs,
+        *lattices.places, *values, play.active, playing, image.order, image.logits, out, beliefs,
     )  # fmt: skip
     size = (image.height, image.width)
     return Refined(

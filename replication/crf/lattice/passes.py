@@ -15,6 +15,7 @@ from numba import njit
 from replication.crf.lattice import lanes as v
 
 NOTHING = np.float32(-1e30)
+BLOCK = 64  # pixels that go through each step together: their values stay in the first cache
 _OPTIONS = {"cache": True, "nogil": True, "boundscheck": False}
 
 
@@ -81,34 +82,46 @@ def update(  # type: ignore[no-untyped-def]
     v.store(peak, 0, top)
 
 
-@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def believe(  # type: ignore[no-untyped-def]
-    i, pixels, planes, logits, scales, strength,
-    vertex_s, weight_s, vertex_b, weight_b, spatial, bilateral, room,
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _believe(  # type: ignore[no-untyped-def]
+    begin, every, count, pixels, planes, logits, scales, strength,
+    vertex_s, weight_s, vertex_b, weight_b, spatial, bilateral, room, tops,
 ):
-    """Leave the softmax's numerators of pixel ``i`` in ``room``; return (1 / sum, maximum)."""
-    ks = v.multiply(v.load_all(strength, 0), v.load_all(scales, 4 * i))
-    kb = v.multiply(v.load_all(strength, 1), v.load_all(scales, 4 * i + 1))
+    """Leave the beliefs of ``count`` pixels in ``room``, (planes, BLOCK, 8), unnormalised by
+
+    1 / their sum, and that and their maximum logit in ``tops``, (2, BLOCK, 8).
+    """
+    strength_s, strength_b = v.load_all(strength, 0), v.load_all(strength, 1)
     size_s, size_b = spatial.size // planes, bilateral.size // planes
-    top = v.broadcast(NOTHING)
     for plane in range(planes):
-        z = v.load(logits, 8 * (plane * pixels + i))
-        z = v.fma(kb, _bilateral(i, bilateral, plane * size_b, vertex_b, weight_b), z)
-        z = v.fma(ks, _spatial(i, spatial, plane * size_s, vertex_s, weight_s), z)
-        v.store(room, 8 * plane, z)
-        top = v.maximum(top, z)
-    top = v.largest(top)
-    total = v.broadcast(np.float32(0))
-    for plane in range(planes):
-        e = v.exp(v.subtract(v.load(room, 8 * plane), top))
-        v.store(room, 8 * plane, e)
-        total = v.add(total, e)
-    return np.float32(1) / v.first(v.total(total)), v.first(top)
+        start_s, start_b = plane * size_s, plane * size_b
+        for b in range(count):
+            i = begin + b * every
+            kb = v.multiply(strength_b, v.load_all(scales, 4 * i + 1))
+            z = v.load(logits, 8 * (plane * pixels + i))
+            z = v.fma(kb, _bilateral(i, bilateral, start_b, vertex_b, weight_b), z)
+            ks = v.multiply(strength_s, v.load_all(scales, 4 * i))
+            z = v.fma(ks, _spatial(i, spatial, start_s, vertex_s, weight_s), z)
+            v.store(room, 8 * (plane * BLOCK + b), z)
+    one = v.broadcast(np.float32(1))
+    for b in range(count):
+        top = v.load(room, 8 * b)
+        for plane in range(1, planes):
+            top = v.maximum(top, v.load(room, 8 * (plane * BLOCK + b)))
+        top = v.largest(top)
+        total = v.broadcast(np.float32(0))
+        for plane in range(planes):
+            at = 8 * (plane * BLOCK + b)
+            e = v.exp(v.subtract(v.load(room, at), top))
+            v.store(room, at, e)
+            total = v.add(total, e)
+        v.store(tops, 8 * b, v.divide(one, v.total(total)))
+        v.store(tops, 8 * (BLOCK + b), top)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def update_planes(  # type: ignore[no-untyped-def]
-    pixels, begin, end, every, planes, logits, scales, strength,
+    pixels, every, planes, logits, scales, strength,
     vertex_s, weight_s, vertex_b, weight_b, spatial, bilateral,
     next_planes, next_spatial, next_bilateral, chosen, peak,
 ):
@@ -117,25 +130,36 @@ def update_planes(  # type: ignore[no-untyped-def]
     Only those splat; without ``next_planes`` nothing does. ``peak`` has a place for each lane of
     now.
     """
-    room = np.zeros(8 * planes, np.float32)
-    sent = np.zeros(8 * max(next_planes, 1), np.float32)
+    room = np.zeros(8 * BLOCK * planes, np.float32)
+    tops = np.zeros(8 * BLOCK * 2, np.float32)
+    sent = np.zeros(8 * BLOCK * max(next_planes, 1), np.float32)
     size_s = next_spatial.size // max(next_planes, 1)
     size_b = next_bilateral.size // max(next_planes, 1)
-    for i in range(begin, end, every):
-        norm, _ = believe(
-            i, pixels, planes, logits, scales, strength,
-            vertex_s, weight_s, vertex_b, weight_b, spatial, bilateral, room,
+    for begin in range(0, pixels, every * BLOCK):
+        count = min(BLOCK, (pixels - begin + every - 1) // every)
+        _believe(
+            begin, every, count, pixels, planes, logits, scales, strength,
+            vertex_s, weight_s, vertex_b, weight_b, spatial, bilateral, room, tops,
         )
-        share = v.broadcast(norm)
         for plane in range(planes):
-            q = v.multiply(v.load(room, 8 * plane), share)
-            v.store(room, 8 * plane, q)
-            v.store(peak, 8 * plane, v.maximum(v.load(peak, 8 * plane), q))
-        if next_planes > 0:
-            for c in range(chosen.size):
-                sent[c] = room[chosen[c]]
-            for plane in range(next_planes):
-                q = v.load(sent, 8 * plane)
+            top = v.load(peak, 8 * plane)
+            for b in range(count):
+                at = 8 * (plane * BLOCK + b)
+                q = v.multiply(v.load(room, at), v.load(tops, 8 * b))
+                v.store(room, at, q)
+                top = v.maximum(top, q)
+            v.store(peak, 8 * plane, top)
+        if next_planes == 0:
+            continue
+        for c in range(chosen.size):
+            source = 8 * BLOCK * (chosen[c] >> 3) + (chosen[c] & 7)
+            target = 8 * BLOCK * (c >> 3) + (c & 7)
+            for b in range(count):
+                sent[target + 8 * b] = room[source + 8 * b]
+        for plane in range(next_planes):
+            for b in range(count):
+                i = begin + b * every
+                q = v.load(sent, 8 * (plane * BLOCK + b))
                 qs = v.multiply(q, v.load_all(scales, 4 * i + 2))
                 _splat(qs, next_spatial, plane * size_s, vertex_s, weight_s, 3 * i, 3)
                 qb = v.multiply(q, v.load_all(scales, 4 * i + 3))
@@ -170,32 +194,42 @@ def splat_first(  # type: ignore[no-untyped-def]
 def finish(  # type: ignore[no-untyped-def]
     pixels, planes, logits, scales, strength,
     vertex_s, weight_s, vertex_b, weight_b, spatial, bilateral,
-    active, order, all_logits, labels, beliefs,
+    active, playing, order, all_logits, labels, beliefs,
 ):
     """Make the last update; write the best label and, unless ``beliefs`` is empty, every belief.
 
     ``labels`` (N,) and ``beliefs`` (C, N) are row-major images; ``active`` are the labels of the
-    lanes; ``all_logits`` are planes of every label.
+    lanes, ``playing`` (C,) says which they are; ``all_logits`` are planes of every label.
     """
-    room = np.zeros(8 * planes, np.float32)
-    other = np.zeros(8, np.float32)
-    for i in range(pixels):
-        norm, top = believe(
-            i, pixels, planes, logits, scales, strength,
-            vertex_s, weight_s, vertex_b, weight_b, spatial, bilateral, room,
+    room = np.zeros(8 * BLOCK * planes, np.float32)
+    tops = np.zeros(8 * BLOCK * 2, np.float32)
+    other = np.zeros(8 * BLOCK, np.float32)
+    best = np.zeros(BLOCK, np.float32)
+    for begin in range(0, pixels, BLOCK):
+        count = min(BLOCK, pixels - begin)
+        _believe(
+            begin, 1, count, pixels, planes, logits, scales, strength,
+            vertex_s, weight_s, vertex_b, weight_b, spatial, bilateral, room, tops,
         )
-        place = order[i]
-        best = 0
-        for c in range(1, active.size):
-            if room[c] * norm > room[best] * norm:
-                best = c
-        labels[place] = active[best]
-        if beliefs.shape[0] > 0:
-            if active.size < beliefs.shape[0]:
-                for plane in range((beliefs.shape[0] + 7) // 8):
-                    z = v.load(all_logits, 8 * (plane * pixels + i))
-                    v.store(other, 0, v.exp(v.subtract(z, v.broadcast(top))))
-                    for lane in range(min(8, beliefs.shape[0] - 8 * plane)):
-                        beliefs[8 * plane + lane, place] = other[lane] * norm
-            for c in range(active.size):
-                beliefs[active[c], place] = room[c] * norm
+        best[:] = -1
+        for c in range(active.size):
+            label = active[c]
+            source = 8 * BLOCK * (c >> 3) + (c & 7)
+            for b in range(count):
+                q = room[source + 8 * b] * tops[8 * b]
+                if q > best[b]:
+                    best[b] = q
+                    labels[order[begin + b]] = label
+                if beliefs.shape[0] > 0:
+                    beliefs[label, order[begin + b]] = q
+        if active.size == beliefs.shape[0] or beliefs.shape[0] == 0:
+            continue
+        for plane in range((beliefs.shape[0] + 7) // 8):
+            for b in range(count):
+                z = v.load(all_logits, 8 * (plane * pixels + begin + b))
+                e = v.exp(v.subtract(z, v.load(tops, 8 * (BLOCK + b))))
+                v.store(other, 8 * b, v.multiply(e, v.load(tops, 8 * b)))
+            for lane in range(min(8, beliefs.shape[0] - 8 * plane)):
+                if playing[8 * plane + lane] == 0:
+                    for b in range(count):
+                        beliefs[8 * plane + lane, order[begin + b]] = other[8 * b + lane]
