@@ -208,6 +208,28 @@ def first(typing: Any, value: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def magnitude(typing: Any, value: Any) -> Any:
+    """Return |x| in each lane."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        mask = ir.Constant(_INTS, [0x7FFFFFFF] * WIDTH)
+        return builder.bitcast(builder.and_(builder.bitcast(values[0], _INTS), mask), _FLOATS)
+
+    return lanes(lanes), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def place_of(typing: Any, values: Any, wanted: Any) -> Any:
+    """Return the first lane where both are equal; 8 if there is none."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        same = builder.bitcast(builder.fcmp_ordered("==", *args), ir.IntType(WIDTH))
+        return builder.zext(builder.cttz(same, ir.IntType(1)(0)), ir.IntType(64))
+
+    return types.int64(lanes, lanes), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def exp(typing: Any, value: Any) -> Any:
     """Return e^x to about 1 ulp for x <= 0; 0 below -80, so that no product gets denormal."""
     shift = 1.5 * 2.0**23  # added, it leaves the nearest whole number in the lowest bits

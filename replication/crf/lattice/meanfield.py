@@ -145,7 +145,7 @@ def _iterate(
         else:
             passes.update_planes(
                 pixels, 1, now_play.planes, now_play.logits, lattices.scales, strength,
-                *lattices.places, *now, play.planes, *then, chosen, peak,
+                *lattices.places, *now, play.planes, *then, chosen, peak, np.zeros(0, np.float32),
             )  # fmt: skip
         lattices.blur(then, play.planes)
         peak[chosen] = 0
@@ -165,7 +165,7 @@ def _sampled_peak(
     passes.update_planes(
         image.pixels, _SAMPLE, start.planes, start.logits, lattices.scales,
         np.array([p.w2, p.w1], np.float32), *lattices.places, *lattices.first(start),
-        0, nothing, nothing, np.zeros(0, np.int64), peak,
+        0, nothing, nothing, np.zeros(0, np.int64), peak, nothing,
     )  # fmt: skip
     return peak
 
@@ -220,12 +220,20 @@ def _sharing(p: CrfParameters) -> tuple[object, ...]:
 
 
 def mean_field_many(
-    image: Image, parameters: Sequence[CrfParameters], *, beliefs: bool = False
+    image: Image, parameters: Sequence[CrfParameters], *, mode: Mode = "exact", beliefs: bool = False
 ) -> Iterator[Refined]:
     """Refine one image by many settings, those with the same lattices one after another."""
     for _, group in groupby(sorted(parameters, key=_sharing), key=_sharing):
         settings = list(group)
         lattices = _Lattices(image, settings[0])
         widest = _limit(max(lattices.strength(p) for p in settings))
+        if mode=='fast':
+            start = image.play(labels.choose(image.peak, 0.01))
+            peak = np.zeros(8*start.planes,np.float32)
+            for p in settings: peak=np.maximum(peak,_sampled_peak(lattices, p, start))
+            play = image.play(start.active[labels.choose(peak[: len(start.active)], 1.)])
+            from replication.crf.lattice.fast import refine_group
+            for p,out in refine_group(lattices,settings,start,play,_SAFE): yield Refined(p,out,None)
+            continue
         for p in settings:
             yield _refine(lattices, p, widest, beliefs)

@@ -123,12 +123,13 @@ def _believe(  # type: ignore[no-untyped-def]
 def update_planes(  # type: ignore[no-untyped-def]
     pixels, every, planes, logits, scales, strength,
     vertex_s, weight_s, vertex_b, weight_b, spatial, bilateral,
-    next_planes, next_spatial, next_bilateral, chosen, peak,
+    next_planes, next_spatial, next_bilateral, chosen, peak, kept,
 ):
     """Update every so many pixels; lane c of the next lattices is lane ``chosen[c]`` of these.
 
     Only those splat; without ``next_planes`` nothing does. ``peak`` has a place for each lane of
-    now.
+    now. ``kept``, unless empty, gets the beliefs of the only next plane, (N, 8), its lane after the
+    chosen ones what they leave of 1.
     """
     room = np.zeros(8 * BLOCK * planes, np.float32)
     tops = np.zeros(8 * BLOCK * 2, np.float32)
@@ -156,6 +157,13 @@ def update_planes(  # type: ignore[no-untyped-def]
             target = 8 * BLOCK * (c >> 3) + (c & 7)
             for b in range(count):
                 sent[target + 8 * b] = room[source + 8 * b]
+        if kept.size > 0:
+            for b in range(count):
+                q = v.load(sent, 8 * b)
+                v.store(kept, 8 * (begin + b), q)
+                if chosen.size < 8:
+                    left = np.float32(1) - v.first(v.total(q))
+                    v.store_one(kept, 8 * (begin + b) + chosen.size, left)
         for plane in range(next_planes):
             for b in range(count):
                 i = begin + b * every
