@@ -93,7 +93,7 @@ class Profile(_Strict):
     micro_batch: Annotated[int, Field(ge=1)]
     backbone: str
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # null: the run's own
-    decimation: Literal["plain", "rescaled"] = "plain"
+    decimation: Literal["plain", "gathered"] = "plain"
     fc_std: Annotated[float, Field(gt=0)]
     checkpoint_every: Annotated[int, Field(ge=1)]
     score_batch: Annotated[int, Field(ge=1)]

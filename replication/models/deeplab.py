@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from replication.errors import ReplicationError
 from replication.models.heads import Branch, Classifier, initialise
 from replication.models.vgg import VGG16
-from replication.models.weights import BackboneWeights, subsample_taps
+from replication.models.weights import BackboneWeights, gather_taps, subsample_taps
 from replication.plan import Plan
 
 
@@ -47,7 +47,7 @@ def build(plan: Plan, num_classes: int, weights: BackboneWeights, seed: int) -> 
         if "fc6" in weights.layers and "fc7" in weights.layers:
             for branch in model.classifier.branches:
                 assert isinstance(branch, Branch)
-                _decimate(branch, weights, generator, plan.profile.decimation == "rescaled")
+                _decimate(branch, weights, generator, plan.profile.decimation == "gathered")
     return model
 
 
@@ -64,13 +64,14 @@ def _copy(
 
 
 def _decimate(
-    branch: Branch, weights: BackboneWeights, generator: torch.Generator, rescaled: bool
+    branch: Branch, weights: BackboneWeights, generator: torch.Generator, gathered: bool
 ) -> None:
     """Fill fc6 and fc7 from ImageNet's: fewer taps, and a random subset of the filters.
 
     The same subset serves fc6's filters and fc7's inputs, so that fc7 goes on reading what it was
-    trained to read; each branch of ASPP draws its own. ``rescaled`` multiplies weights by the root
-    of how many fewer they are, which keeps the spread of the responses.
+    trained to read; each branch of ASPP draws its own. ``gathered`` adds the taps left out to those
+    that stay, and multiplies fc7's weights by the root of how many fewer inputs it has, which keeps
+    the spread of the responses.
     """
     (w6, b6), (w7, b7) = weights.layers["fc6"], weights.layers["fc7"]
     kept = branch.fc6.out_channels
@@ -81,11 +82,10 @@ def _decimate(
         )
     filters = torch.randperm(w6.shape[0], generator=generator)[:kept].sort().values
     outputs = torch.randperm(w7.shape[0], generator=generator)[:kept].sort().values
-    whole = w6.shape[-1]
-    w6 = subsample_taps(w6[filters], branch.fc6.kernel_size[0])
+    decimate = gather_taps if gathered else subsample_taps
+    w6 = decimate(w6[filters], branch.fc6.kernel_size[0])
+    if gathered:
+        w7 = w7 * (w7.shape[1] / kept) ** 0.5
     w7 = w7[outputs][:, filters]
-    if rescaled:
-        w6 = w6 * (whole / w6.shape[-1])
-        w7 = w7 * (weights.layers["fc7"][0].shape[1] / w7.shape[1]) ** 0.5
     _copy("fc6", branch.fc6, w6, b6[filters], weights)
     _copy("fc7", branch.fc7, w7, b7[outputs], weights)

@@ -1,6 +1,7 @@
 """The stage `refine`: whole, resumable, and never fooled by what an earlier call left."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from replication.crf import ledger, run
 from replication.crf.engine import engine_version, mean_field
 from replication.crf.parameters import CrfParameters
 from replication.crf.run import refine_seed
-from replication.data.canonical import DataSet, ids_sha256
+from replication.data.canonical import DataSet
 from replication.data.palette import voc_palette
 from replication.errors import ReplicationError
 from replication.inference.enlarge import enlarge
@@ -27,28 +28,15 @@ OTHER = CrfParameters(w1=3, sigma_alpha=8, sigma_beta=12, iterations=4)
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> DataSet:
+def dataset(tmp_path: Path, write_dataset: Callable[..., DataSet]) -> DataSet:
     """Nine noisy images of 20x27 pixels, 3 classes, with scores of 4x5 beside them."""
     rng = np.random.default_rng(0)
-    root = tmp_path / "data"
-    for folder in ("images", "labels", "splits"):
-        (root / folder).mkdir(parents=True)
+    pixels = {}
     for name in IDS:
         image = rng.integers(0, 256, (20, 27, 3)).astype(np.uint8)
-        Image.fromarray(image).save(root / "images" / f"{name}.png")
-        Image.fromarray(np.zeros((20, 27), np.uint8)).save(root / "labels" / f"{name}.png")
+        pixels[name] = image, np.zeros((20, 27), np.uint8)
         write_scores(tmp_path / "scores" / f"{name}.npz", rng.normal(scale=4, size=(3, 4, 5)))
-    (root / "splits" / "val.txt").write_text("\n".join(IDS) + "\n")
-    meta = {
-        "name": "noise",
-        "classes": ["a", "b", "c"],
-        "palette": voc_palette()[::-1].tolist(),
-        "void": 255,
-        "splits": {"val": {"count": len(IDS), "sha256": ids_sha256(IDS)}},
-        "sources": [],
-    }
-    (root / "meta.json").write_text(json.dumps(meta))
-    return DataSet.open(root)
+    return write_dataset(pixels, ["a", "b", "c"], palette=voc_palette()[::-1].tolist())
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
 """The stage `evaluate`: one matrix over the set, every file accounted for, a known real figure."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from replication.data.canonical import DataSet, ids_sha256
+from replication.data.canonical import DataSet
 from replication.data.labels import write_label
-from replication.data.palette import voc_palette
 from replication.errors import ReplicationError
 from replication.evaluation.confusion import confusion_matrix, mean_iou
 from replication.evaluation.parallel import over_images, processes
@@ -22,32 +22,19 @@ SIZES = [(20, 27), (25, 33), (9, 8)]
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> DataSet:
+def dataset(tmp_path: Path, write_dataset: Callable[..., DataSet]) -> DataSet:
     """Three labels of different sizes with void; scores of 4x5; refined labels at random."""
     rng = np.random.default_rng(0)
-    root = tmp_path / "data"
-    for folder in ("images", "labels", "splits"):
-        (root / folder).mkdir(parents=True)
+    pixels = {}
     for name, size in zip(IDS, SIZES, strict=True):
         truth = rng.choice(np.array([0, 1, 2, 255], np.uint8), size)
-        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(root / "images" / f"{name}.png")
-        write_label(root / "labels" / f"{name}.png", truth)
+        pixels[name] = np.zeros((*size, 3), np.uint8), truth
         write_scores(tmp_path / "scores" / f"{name}.npz", rng.normal(size=(4, 4, 5)))
         refined = rng.integers(0, 4, size).astype(np.uint8)
         write_label(tmp_path / "refined" / f"{name}.png", refined)
-    (root / "splits" / "val.txt").write_text("\n".join(IDS) + "\n")
     (tmp_path / "scores" / "score.json").write_text("{}")
     (tmp_path / "refined" / "refine.json").write_text("{}")
-    meta = {
-        "name": "noise",
-        "classes": ["a", "b", "c", "d"],
-        "palette": voc_palette().tolist(),
-        "void": 255,
-        "splits": {"val": {"count": 3, "sha256": ids_sha256(IDS)}},
-        "sources": [],
-    }
-    (root / "meta.json").write_text(json.dumps(meta))
-    return DataSet.open(root)
+    return write_dataset(pixels, ["a", "b", "c", "d"])
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Scores of a whole split: shapes, padding, repeatability, and everything that can be wrong."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from replication.data.canonical import DataSet, ids_sha256
-from replication.data.labels import write_label
-from replication.data.palette import voc_palette
+from replication.data.canonical import DataSet
 from replication.errors import ReplicationError
 from replication.inference.score import load_trained, padded_input, score
 from replication.inference.store import read_scores
@@ -24,7 +23,7 @@ from replication.settings import Experiments, Profile, parse
 
 HERE = Path(__file__).resolve().parents[2]
 MEAN = np.array([104.008, 116.669, 122.675], np.float32)  # B, G, R
-SIZES = {"a": (40, 57), "b": (57, 33), "c": (9, 9)}
+SIZES = {"b": (57, 33), "a": (40, 57), "c": (9, 9)}  # in val's order
 
 
 def plan(run: str = "aspp_l", **changes: Any) -> Plan:
@@ -35,26 +34,13 @@ def plan(run: str = "aspp_l", **changes: Any) -> Plan:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> DataSet:
-    root = tmp_path / "made_up"
-    (root / "splits").mkdir(parents=True)
-    (root / "images").mkdir()
+def dataset(write_dataset: Callable[..., DataSet]) -> DataSet:
     rng = np.random.default_rng(0)
-    for name, size in SIZES.items():
-        pixels = rng.integers(0, 256, (*size, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(root / "images" / f"{name}.png")
-        write_label(root / "labels" / f"{name}.png", np.zeros(size, np.uint8))
-    (root / "splits" / "val.txt").write_text("b\na\nc\n")
-    meta = {
-        "name": "made up",
-        "classes": ["ground", "sheep", "tree"],
-        "palette": voc_palette().tolist(),
-        "void": 255,
-        "splits": {"val": {"count": 3, "sha256": ids_sha256(SIZES)}},
-        "sources": [],
+    pixels = {
+        name: (rng.integers(0, 256, (*size, 3)).astype(np.uint8), np.zeros(size, np.uint8))
+        for name, size in SIZES.items()
     }
-    (root / "meta.json").write_text(json.dumps(meta))
-    return DataSet.open(root)
+    return write_dataset(pixels, ["ground", "sheep", "tree"])
 
 
 @pytest.fixture

@@ -141,6 +141,22 @@ def test_fc6_and_fc7_are_decimated_from_the_files(run: str, taps: list[int]) -> 
         assert subsets == [tuple(range(FC))]  # nothing to leave out: the file's own order
 
 
+@pytest.mark.parametrize("run", ["fov_7x7_r4", "fov_4x4_r8", "fov_3x3_r12", "aspp_l"])
+def test_gathered_weights_keep_sums(run: str) -> None:
+    """The sum over fc6's taps stays, filter by filter; fc7 grows by the root of its loss."""
+    tiny = plan(run, width=WIDTH, decimation="gathered")
+    weights, model = made_up(), build(tiny, 5, made_up(), seed=0)
+    (w6, b6), (w7, b7) = weights.layers["fc6"], weights.layers["fc7"]
+    for branch in branches(model):
+        filters = branch.fc6.bias.long()  # made_up's biases are the filters' numbers
+        outputs = -branch.fc7.bias.long()  # type: ignore[operator]
+        assert torch.equal(b6[filters], branch.fc6.bias)
+        assert torch.equal(b7[outputs], branch.fc7.bias)
+        torch.testing.assert_close(branch.fc6.weight.sum((2, 3)), w6[filters].sum((2, 3)))
+        root = (FC / tiny.head.channels) ** 0.5
+        torch.testing.assert_close(branch.fc7.weight, w7[outputs][:, filters] * root)
+
+
 def test_fc8_is_random_whatever_the_file_holds() -> None:
     with_fc = build(plan("aspp_s", width=WIDTH), 5, made_up(), seed=0)
     for branch in branches(with_fc):

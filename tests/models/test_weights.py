@@ -14,7 +14,12 @@ from torchvision.models.vgg import cfgs, make_layers, vgg16_bn
 
 from replication.errors import ReplicationError
 from replication.models.vgg import VGG16, conv_names
-from replication.models.weights import convert_torchvision, load_backbone, subsample_taps
+from replication.models.weights import (
+    convert_torchvision,
+    gather_taps,
+    load_backbone,
+    subsample_taps,
+)
 from replication.provenance import sha256_file
 
 Tensors = dict[str, Tensor]
@@ -241,6 +246,27 @@ def test_decimated_taps_stay_where_the_full_filters_were(kernel: int, rate: int)
         F.conv2d(features, few, dilation=rate, padding=12),
         F.conv2d(features, sparse, dilation=4, padding=12),
     )
+
+
+@pytest.mark.parametrize(("kernel", "rate"), [(3, 12), (4, 8), (7, 4)])
+def test_gathered_taps_answer_smooth_features_as_the_full_filter_does(
+    kernel: int, rate: int
+) -> None:
+    """Features bilinear in position: the two responses are equal, whatever the filter."""
+    torch.manual_seed(0)
+    weight = torch.randn(2, 3, 7, 7, dtype=torch.float64)
+    constant, down, right, both = torch.randn(4, 3, 1, 1, dtype=torch.float64)
+    y, x = torch.arange(30.0).view(-1, 1), torch.arange(30.0).view(1, -1)
+    features = (constant + down * y + right * x + both * y * x)[None]  # (1, 3, 30, 30)
+    torch.testing.assert_close(
+        F.conv2d(features, gather_taps(weight, kernel), dilation=rate),
+        F.conv2d(features, weight, dilation=4),
+    )
+
+
+def test_one_gathered_tap_holds_the_whole_filter() -> None:
+    weight = torch.arange(49.0).view(1, 1, 7, 7)
+    assert gather_taps(weight, 1).tolist() == [[[[weight.sum().item()]]]]
 
 
 @given(st.integers(2, 7))

@@ -1,13 +1,13 @@
 """Figure 6's layout, drawn from a small made-up data set."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from replication.data.canonical import DataSet, ids_sha256
+from replication.data.canonical import DataSet
 from replication.data.labels import write_label
 from replication.data.palette import voc_palette
 from replication.errors import ReplicationError
@@ -19,33 +19,20 @@ SIZES = [(17, 25), (33, 17)]  # height, width
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> DataSet:
+def dataset(tmp_path: Path, write_dataset: Callable[..., DataSet]) -> DataSet:
     """Ten images of two sizes, with labels, scores at stride 8 and refined labels beside them."""
     rng = np.random.default_rng(0)
-    root = tmp_path / "data"
-    for folder in ("images", "splits"):
-        (root / folder).mkdir(parents=True)
+    pixels = {}
     for index, name in enumerate(IDS):
         height, width = SIZES[index % 2]
         image = rng.integers(0, 256, (height, width, 3), np.uint8)
-        Image.fromarray(image).save(root / "images" / f"{name}.png")
         label = rng.integers(0, 3, (height, width)).astype(np.uint8)
         write_label(tmp_path / "refined" / f"{name}.png", label)
         label[:2] = 255
-        write_label(root / "labels" / f"{name}.png", label)
+        pixels[name] = image, label
         shape = 3, (height - 1) // 8 + 1, (width - 1) // 8 + 1
         write_scores(tmp_path / "scores" / f"{name}.npz", rng.normal(size=shape).astype(np.float32))
-    (root / "splits" / "val.txt").write_text("".join(f"{name}\n" for name in IDS))
-    meta = {
-        "name": "made up",
-        "classes": ["background", "disc", "star"],
-        "palette": voc_palette().tolist(),
-        "void": 255,
-        "splits": {"val": {"count": len(IDS), "sha256": ids_sha256(IDS)}},
-        "sources": [],
-    }
-    (root / "meta.json").write_text(json.dumps(meta))
-    return DataSet.open(root)
+    return write_dataset(pixels, ["background", "disc", "star"])
 
 
 def _draw(dataset: DataSet, out: Path, count: int = 2) -> list[Path]:
