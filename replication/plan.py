@@ -44,7 +44,7 @@ class Plan:
             p.data == "voc2012"
             and factors == (1, 1, 1, 1)
             and (p.crop, p.test_size, p.train_split) == (321, 513, "trainaug")
-            and p.limit_eval is None
+            and (p.limit_eval, p.dropout, p.decimation) == (None, None, "plain")
         )
 
     def configuration(self) -> dict[str, Any]:

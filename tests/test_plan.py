@@ -42,6 +42,8 @@ def test_paper_scales_nothing(run: str) -> None:
         {"batch_factor": 0.5},
         {"base_lr_factor": 2.0},
         {"limit_eval": 100},
+        {"dropout": 0.0},
+        {"decimation": "gathered"},
     ],
     ids=str,
 )
