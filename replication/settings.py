@@ -18,7 +18,15 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from replication.crf.parameters import CrfParameters
+from replication.crf.engine import EngineName
+from replication.crf.parameters import (
+    PRESETS,
+    CrfParameters,
+    Iterations,
+    Normalization,
+    Weight,
+    Width,
+)
 from replication.errors import ReplicationError
 
 Rate = Annotated[int, Field(ge=1, le=64)]
@@ -70,10 +78,11 @@ class Head(_Strict):
 
 
 class Run(_Strict):
-    """One trained network at the paper's scale."""
+    """One trained network at the paper's scale, and the search that chooses its CRF."""
 
     about: str
     backbone: Literal["vgg16"]
+    search: Name
     head: Head
     recipe: Recipe
 
@@ -98,6 +107,7 @@ class Profile(_Strict):
     checkpoint_every: Annotated[int, Field(ge=1)]
     score_batch: Annotated[int, Field(ge=1)]
     limit_eval: Annotated[int, Field(ge=1)] | None
+    search_samples: Annotated[int, Field(ge=1)] = 100  # images of the CRF's search
 
     @model_validator(mode="after")
     def _sizes_fit_the_stride(self) -> Profile:
@@ -136,14 +146,83 @@ class Places(_Strict):
     backbone: str | None = None
 
 
-class Crf(CrfParameters):
-    """The CRF's parameters and the engine that runs it."""
+class CrfSearch(_Strict):
+    """The cross-validation of section 4.1: what stays fixed in it, and what it is judged by.
 
-    engine: Literal["pydensecrf"] = "pydensecrf"
+    Attributes:
+        w2, sigma_gamma: the spatial kernel, which the paper does not search.
+        objective: ``miou``, or ``trimap``: mean IOU within 10 pixels of a contour.
+        mode: ``fast`` (its winner is run again exactly), or ``exact`` throughout.
+        seed: draws the images.
+        exclude: whether the images of the search are left out of the reported score; the paper
+            keeps them.
+    """
 
-    def parameters(self) -> CrfParameters:
-        """Return the parameters without the engine."""
-        return CrfParameters(**self.model_dump(exclude={"engine"}))
+    w2: Weight = 3.0
+    sigma_gamma: Width = 3.0
+    objective: Literal["miou", "trimap"] = "miou"
+    mode: Literal["fast", "exact"] = "fast"
+    seed: Seed = 0
+    exclude: bool = False
+
+
+class CrfKernels(_Strict):
+    """Weights and widths of both kernels, as a person gives them."""
+
+    w1: Weight
+    sigma_alpha: Width
+    sigma_beta: Width
+    w2: Weight = 3.0
+    sigma_gamma: Width = 3.0
+
+
+class Crf(_Strict):
+    """The CRF: its engine, and where its parameters come from.
+
+    ``parameters`` is ``searched`` (the pipeline's own search), ``fixed`` (the values under
+    ``fixed``), or the name of a published setting.
+    """
+
+    engine: EngineName = "lattice"
+    parameters: str = "searched"
+    iterations: Iterations = 10
+    normalization: Normalization = "after"
+    search: CrfSearch = CrfSearch()
+    fixed: CrfKernels | None = None
+
+    @model_validator(mode="after")
+    def _parameters_are_known(self) -> Crf:
+        known = ["searched", "fixed", *PRESETS]
+        if self.parameters not in known:
+            raise ValueError(f"`parameters` is {self.parameters!r}; use one of {', '.join(known)}")
+        if self.parameters == "fixed" and self.fixed is None:
+            raise ValueError(
+                "`parameters` is 'fixed', and `fixed` is null; give w1, sigma_alpha and sigma_beta "
+                "there, or use 'searched'"
+            )
+        return self
+
+    def given(self) -> CrfParameters | None:
+        """Return the parameters, or None where the search decides."""
+        if self.parameters == "searched":
+            return None
+        common = {"iterations": self.iterations, "normalization": self.normalization}
+        if self.parameters == "fixed":
+            assert self.fixed is not None
+            return CrfParameters(**self.fixed.model_dump(), **common)
+        return PRESETS[self.parameters].parameters.model_copy(update=common)
+
+    def found(self, w1: float, sigma_alpha: float, sigma_beta: float) -> CrfParameters:
+        """Complete what a search found or tries."""
+        return CrfParameters(
+            w1=w1,
+            sigma_alpha=sigma_alpha,
+            sigma_beta=sigma_beta,
+            w2=self.search.w2,
+            sigma_gamma=self.search.sigma_gamma,
+            iterations=self.iterations,
+            normalization=self.normalization,
+        )
 
 
 class Params(_Strict):
@@ -170,6 +249,19 @@ class Experiments(_Strict):
     recipes: dict[str, Recipe]
     heads: dict[str, Head]
     runs: Annotated[dict[Name, Run], Field(min_length=1)]
+    searches: dict[Name, Name]  # a search of the CRF's parameters, and the run that it scores
+
+    @model_validator(mode="after")
+    def _searches_and_runs_fit(self) -> Experiments:
+        for search, run in self.searches.items():
+            if run not in self.runs:
+                raise ValueError(f"`searches.{search}` is {run!r}, which `runs` does not have")
+        for name, run in self.runs.items():
+            if run.search not in self.searches:
+                raise ValueError(
+                    f"`runs.{name}.search` is {run.search!r}; use one of {', '.join(self.searches)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _rates_fit_the_tables(self) -> Experiments:

@@ -20,6 +20,9 @@ Weight = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)]
 Width = Annotated[float, Field(ge=0.1, le=10_000, allow_inf_nan=False)]
 
 
+Iterations = Annotated[int, Field(ge=0, le=1_000)]
+
+
 class CrfParameters(BaseModel):
     """One setting of the fully connected CRF; unknown keys and values out of range are refused.
 
@@ -43,7 +46,7 @@ class CrfParameters(BaseModel):
     sigma_beta: Width
     w2: Weight = 3.0
     sigma_gamma: Width = 3.0
-    iterations: Annotated[int, Field(ge=0, le=1_000)] = 10
+    iterations: Iterations = 10
     normalization: Normalization = "after"
 
 
