@@ -7,19 +7,19 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from replication.crf import dense
+from replication.crf import dense, lattice
 from replication.crf.parameters import CrfParameters
 from replication.crf.unary import unary_from_probabilities, unary_from_scores
 from replication.errors import ReplicationError
 
-EngineName = Literal["pydensecrf"]
+EngineName = Literal["lattice", "pydensecrf"]
 Engine = Callable[
     [Float32[np.ndarray, "C H W"], UInt8[np.ndarray, "H W 3"], CrfParameters],
     Float32[np.ndarray, "C H W"],
 ]
 
-DEFAULT: EngineName = "pydensecrf"
-_ENGINES: dict[str, Engine] = {"pydensecrf": dense.mean_field}
+DEFAULT: EngineName = "lattice"
+_ENGINES: dict[str, Engine] = {"lattice": lattice.mean_field, "pydensecrf": dense.mean_field}
 
 
 def find_engine(name: str) -> Engine:
@@ -35,6 +35,8 @@ def engine_version(name: str) -> str | None:
     """Return the version of what computes, for fingerprints and results; None if not installed."""
     find_engine(name)
     try:
+        if name == "lattice":
+            return f"lattice {lattice.VERSION} (numba {metadata.version('numba')})"
         return f"{dense.PACKAGE} {metadata.version(dense.PACKAGE)}"
     except metadata.PackageNotFoundError:
         return None
@@ -55,7 +57,7 @@ def mean_field(
             2 to 256 classes; or probabilities in 0..1 where ``probabilities`` is set.
         image: the raw image, uint8 RGB in 0..255: no mean subtracted.
         parameters: kernels, iterations and normalization.
-        engine: ``pydensecrf``.
+        engine: ``lattice``, this project's own, or ``pydensecrf``.
         probabilities: whether ``scores`` are probabilities already.
 
     Returns:

@@ -1,6 +1,8 @@
 """Mean field against brute force on tiny images, pydensecrf called by hand, and laws."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +10,28 @@ import pytest
 from PIL import Image
 from scipy import special
 
-from replication.crf import dense
-from replication.crf.engine import engine_version, find_engine, mean_field
+from replication.crf import dense, engine
+from replication.crf.engine import engine_version, find_engine
 from replication.crf.parameters import PRESETS, CrfParameters, Normalization
 from replication.errors import ReplicationError
 from replication.inference.enlarge import enlarge
 from replication.inference.store import read_scores
 
+Engine = Callable[..., np.ndarray]
 ALL: tuple[Normalization, ...] = ("after", "symmetric", "before", "none")
 PARAMETERS = CrfParameters(w1=2, sigma_alpha=5, sigma_beta=20, w2=1, sigma_gamma=1.5, iterations=5)
 
 installed = pytest.mark.skipif(
     engine_version("pydensecrf") is None, reason="pydensecrf2 is not installed"
 )
+
+
+@pytest.fixture(params=["lattice", "pydensecrf"])
+def mean_field(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn, through the interface that they share."""
+    if engine_version(request.param) is None:
+        pytest.skip(f"the engine {request.param} is not installed")
+    return partial(engine.mean_field, engine=request.param)
 
 
 def change(**changes: object) -> CrfParameters:
@@ -66,10 +77,11 @@ def brute_force(scores: np.ndarray, image: np.ndarray, p: CrfParameters) -> np.n
     return belief.reshape(scores.shape)
 
 
-@installed
 @pytest.mark.parametrize("normalization", ["after", "symmetric", "before"])
 @pytest.mark.parametrize("seed", range(3))
-def test_stays_near_brute_force(normalization: Normalization, seed: int) -> None:
+def test_stays_near_brute_force(
+    mean_field: Engine, normalization: Normalization, seed: int
+) -> None:
     scores, image = scene(seed)
     p = change(normalization=normalization)
     truth = brute_force(scores, image, p)
@@ -85,7 +97,7 @@ def test_stays_near_brute_force(normalization: Normalization, seed: int) -> None
 @pytest.mark.parametrize("normalization", ALL)
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (13, 7)])
 def test_equals_pydensecrf_called_by_hand(
-    normalization: Normalization, size: tuple[int, int]
+    mean_field: Engine, normalization: Normalization, size: tuple[int, int]
 ) -> None:
     from pydensecrf import densecrf, utils
 
@@ -110,10 +122,11 @@ def test_equals_pydensecrf_called_by_hand(
     np.testing.assert_array_equal(belief.argmax(0)[clear], by_hand.argmax(0)[clear])
 
 
-@installed
 @pytest.mark.parametrize("normalization", ALL)
 @pytest.mark.parametrize("classes", [2, 21, 256])
-def test_beliefs_are_probabilities(normalization: Normalization, classes: int) -> None:
+def test_beliefs_are_probabilities(
+    mean_field: Engine, normalization: Normalization, classes: int
+) -> None:
     scores = np.random.default_rng(0).normal(scale=5, size=(classes, 9, 11)).astype(np.float16)
     image = np.random.default_rng(1).integers(0, 256, (9, 11, 3)).astype(np.uint8)
     belief = mean_field(scores, image, change(normalization=normalization))
@@ -122,16 +135,16 @@ def test_beliefs_are_probabilities(normalization: Normalization, classes: int) -
     np.testing.assert_allclose(belief.sum(axis=0), 1, atol=1e-5)
 
 
-@installed
 @pytest.mark.parametrize("changes", [{"w1": 0, "w2": 0}, {"iterations": 0}])
-def test_without_a_message_the_softmax_comes_out(changes: dict[str, object]) -> None:
+def test_without_a_message_the_softmax_comes_out(
+    mean_field: Engine, changes: dict[str, object]
+) -> None:
     scores, image = scene(0)
     expected = special.softmax(scores.astype(float), axis=0)
     np.testing.assert_allclose(mean_field(scores, image, change(**changes)), expected, atol=1e-6)
 
 
-@installed
-def test_a_weight_of_zero_switches_its_kernel_off() -> None:
+def test_a_weight_of_zero_switches_its_kernel_off(mean_field: Engine) -> None:
     scores, image = scene(0)
     dark = np.zeros_like(image)
     spatial = change(w1=0)
@@ -144,8 +157,7 @@ def test_a_weight_of_zero_switches_its_kernel_off() -> None:
     )
 
 
-@installed
-def test_renaming_the_classes_permutes_the_beliefs() -> None:
+def test_renaming_the_classes_permutes_the_beliefs(mean_field: Engine) -> None:
     scores, image = scene(2)
     order = [2, 0, 1]
     belief = mean_field(scores, image, PARAMETERS)
@@ -153,16 +165,14 @@ def test_renaming_the_classes_permutes_the_beliefs() -> None:
     np.testing.assert_allclose(renamed, belief[order], atol=1e-6)
 
 
-@installed
-def test_shifting_all_scores_of_a_pixel_changes_nothing() -> None:
+def test_shifting_all_scores_of_a_pixel_changes_nothing(mean_field: Engine) -> None:
     scores, image = scene(2)
     shift = np.random.default_rng(0).integers(-8, 9, scores.shape[1:])
     shifted = mean_field((scores + shift).astype(np.float32), image, PARAMETERS)
     np.testing.assert_allclose(shifted, mean_field(scores, image, PARAMETERS), atol=1e-4)
 
 
-@installed
-def test_on_a_constant_image_equal_scores_stay_equal() -> None:
+def test_on_a_constant_image_equal_scores_stay_equal(mean_field: Engine) -> None:
     scores = np.broadcast_to(np.array([1, 0, -1], np.float32)[:, None, None], (3, 12, 12))
     grey = np.full((12, 12, 3), 127, np.uint8)
     belief = mean_field(scores, grey, PARAMETERS)
@@ -174,15 +184,13 @@ def test_on_a_constant_image_equal_scores_stay_equal() -> None:
     np.testing.assert_allclose(belief, np.broadcast_to(q[:, None, None], belief.shape), atol=1e-5)
 
 
-@installed
-def test_huge_weights_and_scores_do_not_overflow() -> None:
+def test_huge_weights_and_scores_do_not_overflow(mean_field: Engine) -> None:
     scores, image = scene(0)
     huge = change(w1=1000, w2=1000, normalization="none")
     assert np.isfinite(mean_field(scores * 1e4, image, huge)).all()
 
 
-@installed
-def test_probabilities_may_be_given_and_arrays_are_left_alone() -> None:
+def test_probabilities_may_be_given_and_arrays_are_left_alone(mean_field: Engine) -> None:
     scores, image = scene(0)
     p = special.softmax(scores, axis=0)
     for array in (scores, image, p):
@@ -199,9 +207,9 @@ def test_widths_too_small_for_the_lattice_are_named() -> None:
     scores = np.zeros((2, 1, 4000), np.float32)
     image = np.zeros((1, 4000, 3), np.uint8)
     with pytest.raises(ReplicationError, match=r"`sigma_gamma` 0\.1 is too small"):
-        mean_field(scores, image, change(sigma_gamma=0.1))
+        dense.mean_field(scores, image, change(sigma_gamma=0.1))
     with pytest.raises(ReplicationError, match=r"`sigma_alpha` 0\.1 or `sigma_beta`"):
-        mean_field(scores, image, change(sigma_alpha=0.1))
+        dense.mean_field(scores, image, change(sigma_alpha=0.1))
 
 
 @pytest.mark.parametrize(
@@ -213,12 +221,14 @@ def test_widths_too_small_for_the_lattice_are_named() -> None:
         (np.full((3, 4, 5), np.inf), np.zeros((4, 5, 3), np.uint8), "NaN or infinite"),
     ],
 )
-def test_bad_input_is_named(scores: np.ndarray, image: np.ndarray, words: str) -> None:
+def test_bad_input_is_named(
+    mean_field: Engine, scores: np.ndarray, image: np.ndarray, words: str
+) -> None:
     with pytest.raises(ReplicationError, match=words):
         mean_field(scores, image, PARAMETERS)
 
 
-def test_wrong_types_are_our_fault() -> None:
+def test_wrong_types_are_our_fault(mean_field: Engine) -> None:
     scores, image = scene(0)
     with pytest.raises((ValueError, TypeError), match="scores"):
         mean_field(scores.astype(int), image, PARAMETERS)
@@ -227,7 +237,7 @@ def test_wrong_types_are_our_fault() -> None:
 
 
 def test_unknown_engines_are_named() -> None:
-    with pytest.raises(ReplicationError, match="'latice'; use one of: pydensecrf"):
+    with pytest.raises(ReplicationError, match="'latice'; use one of: lattice, pydensecrf"):
         find_engine("latice")
 
 
@@ -235,13 +245,15 @@ def test_a_missing_pydensecrf_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     scores, image = scene(0)
     with pytest.raises(ReplicationError, match=r"pip install pydensecrf2") as caught:
-        mean_field(scores, image, PARAMETERS)
+        engine.mean_field(scores, image, PARAMETERS, "pydensecrf")
     assert "\n" not in str(caught.value)
 
 
 @installed
 @pytest.mark.parametrize("image_id", ["007", "042"])
-def test_real_scores_equal_pydensecrf_by_hand(shared: Path, image_id: str) -> None:
+def test_real_scores_equal_pydensecrf_by_hand(
+    mean_field: Engine, shared: Path, image_id: str
+) -> None:
     from pydensecrf import densecrf
 
     root = shared / "data" / "voc100"

@@ -1,18 +1,21 @@
 """A lattice for one image: its vertices, each pixel's weights on them, and their neighbours."""
+# ruff: noqa: PLR0917, PLR0915 - compiled functions take arrays one by one
 
 import numpy as np
-from numba import njit
+from jaxtyping import Int32, Int64, UInt8
 
 from replication.crf.lattice import lanes as v
+from replication.crf.lattice.compiled import compiled
 from replication.crf.lattice.embedding import simplices
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@compiled
 def _grown(keys: np.ndarray, count: int, bits: int) -> np.ndarray:
     """Return a hash table of 2^bits places that knows the first ``count`` keys."""
-    table = np.full(1 << bits, -1, np.int32)
+    table = np.empty(1 << bits, np.int32)
+    table[:] = -1
     mask = table.size - 1
     shift = np.uint64(64 - bits)
     for i in range(count):
@@ -23,26 +26,30 @@ def _grown(keys: np.ndarray, count: int, bits: int) -> np.ndarray:
     return table
 
 
-@njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@compiled
 def find_vertices(
     feature: np.ndarray,
     factors: np.ndarray,
     strides: np.ndarray,
     top: int,
     start: int,
-    points: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the vertices' keys in order of first use, and each pixel's vertices and weights.
+    vertex: np.ndarray,
+    weights: np.ndarray,
+) -> np.ndarray:
+    """Return the vertices' keys in order of first use.
 
-    ``feature`` holds a multiple of eight points (d, P), of which the first ``points`` count.
+    Args:
+        feature: points, a multiple of eight, (d * P,).
+        factors: see `replication.crf.lattice.embedding.scale_factors`.
+        strides, top, start: see `replication.crf.lattice.embedding.packing`.
+        vertex, weights: get each point's vertices and weights, flat, for as many as they hold.
     """
     d = factors.size
+    points = vertex.size // (d + 1)
     lifted = np.empty(8 * (d + 1), np.float32)
-    rounded = np.empty_like(lifted)
-    rank = np.empty_like(lifted)
-    weight = np.empty_like(lifted)
-    vertex = np.empty(points * (d + 1), np.int32)
-    weights = np.empty(points * (d + 1), np.float32)
+    rounded = np.empty(8 * (d + 1), np.float32)
+    rank = np.empty(8 * (d + 1), np.float32)
+    weight = np.empty(8 * (d + 1), np.float32)
     keys = np.empty(1 << 14, np.int64)
     count = 0
     bits = 16
@@ -50,7 +57,8 @@ def find_vertices(
     mask = table.size - 1
     shift = np.uint64(64 - bits)
     stride_of = np.zeros(d + 2, np.int64)
-    last = np.full(d + 1, -1, np.int64)
+    last = np.empty(d + 1, np.int64)
+    last[:] = -1
     for begin in range(0, points, 8):
         simplices(feature, factors, begin, lifted, rounded, rank, weight)
         for lane in range(min(8, points - begin)):
@@ -74,7 +82,8 @@ def find_vertices(
                     if found < 0:
                         if count == keys.size:
                             more = np.empty(2 * count, np.int64)
-                            more[:count] = keys
+                            for i in range(count):
+                                more[i] = keys[i]
                             keys = more
                         keys[count] = key
                         v.store_one(table, place, np.int32(count))
@@ -90,23 +99,22 @@ def find_vertices(
                         break
                     place = (place + 1) & mask
                 v.store_one(vertex, at + r, found)
-    shape = (points, d + 1)
-    return keys[:count].copy(), vertex.reshape(shape), weights.reshape(shape)
+    return keys[:count]
 
 
-@njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _sorted_order(keys: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sort keys of 0 to ``largest`` by radix; return the keys and where each was."""
+@compiled
+def _sort(keys: np.ndarray, order: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sort keys of 0 to ``largest``, and ``order`` with them, by radix; both are used up."""
     count = keys.size
-    order = np.arange(count).astype(np.int32)
-    now, then = keys.copy(), np.empty_like(keys)
-    spare = np.empty_like(order)
+    then = np.empty(count, np.int64)
+    spare = np.empty(count, np.int32)
     digits = np.empty(2048, np.int64)
     shift = 0
     while (largest >> shift) > 0:
-        digits[:] = 0
+        for digit in range(2048):
+            digits[digit] = 0
         for i in range(count):
-            digit = (v.load_one(now, i) >> shift) & 2047
+            digit = (v.load_one(keys, i) >> shift) & 2047
             v.store_one(digits, digit, v.load_one(digits, digit) + 1)
         before = 0
         for digit in range(2048):
@@ -114,52 +122,79 @@ def _sorted_order(keys: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarra
             digits[digit] = before
             before += here
         for i in range(count):
-            key = v.load_one(now, i)
+            key = v.load_one(keys, i)
             digit = (key >> shift) & 2047
             place = v.load_one(digits, digit)
             v.store_one(digits, digit, place + 1)
             v.store_one(then, place, key)
             v.store_one(spare, place, v.load_one(order, i))
-        now, then = then, now
+        keys, then = then, keys
         order, spare = spare, order
         shift += 11
-    return now, order
+    return keys, order
 
 
-@njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def find_neighbours(keys: np.ndarray, strides: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each vertex's next one along each axis, (d + 1, M), -1 where there is none.
+@compiled
+def _merge(
+    keys: np.ndarray,
+    order: np.ndarray,
+    begin: int,
+    end: int,
+    move: int,
+    other: int,
+    other_end: int,
+    up: np.ndarray,
+    below: np.ndarray,
+    bit: int,
+) -> None:
+    """Find sorted keys ``begin`` to ``end``, ``move`` added, among ``other`` to ``other_end``."""
+    j = other
+    if j == other_end:
+        return
+    for i in range(begin, end):
+        wanted = v.load_one(keys, i) + move
+        while j < other_end and v.load_one(keys, j) < wanted:
+            j += 1
+        if j < other_end and v.load_one(keys, j) == wanted:
+            found = v.load_id(order, j)
+            v.store_one(up, v.load_id(order, i), np.int32(found))
+            v.store_one(below, found, np.uint8(v.load_one(below, found) | bit))
+
+
+def find_neighbours(
+    keys: Int64[np.ndarray, " M"], strides: Int64[np.ndarray, " d_1"], top: int
+) -> tuple[Int32[np.ndarray, " d_1_M"], UInt8[np.ndarray, " M"]]:
+    """Return each vertex's next one along each axis, and which vertices are one.
 
     Along axis j, coordinate j falls by d and the others grow by 1; the remainder grows by 1. Sorted
     vertices of one remainder, moved all alike, stay sorted: two such rows are merged to compare.
-    Also returns, (M,) uint8, whether (bit a) a vertex is the next one of another along axis a.
+
+    Returns:
+        The next ones, axis by axis, -1 where there is none; and, as bit a, whether a vertex is the
+        next one of another along axis a.
     """
-    d = strides.size - 1
-    count = keys.size
-    ordered, order = _sorted_order(keys, top * (d + 1) - 1)
-    bounds = np.zeros(d + 2, np.int64)
-    bounds[1:] = np.searchsorted(ordered, top * np.arange(1, d + 2))
+    d, count = len(strides) - 1, len(keys)
+    ordered, order = _sort(keys.copy(), np.arange(count, dtype=np.int32), top * (d + 1) - 1)
+    bounds = [0, *np.searchsorted(ordered, top * np.arange(1, d + 2)).tolist()]
     upwards = np.full((d + 1, count), -1, np.int32)
     below = np.zeros(count, np.uint8)
-    whole = strides.sum()
-    for axis in range(d + 1):
-        up, bit = upwards[axis], np.uint8(1 << axis)
+    whole = int(strides.sum())
+    for axis, stride in enumerate(strides.tolist()):
         for r in range(d + 1):
             # Divided by d + 1, coordinates change only where the remainder starts anew: there the
             # others grow by 1; elsewhere coordinate j falls by 1.
-            if r < d:
-                move, into = top - strides[axis], r + 1
-            else:
-                move, into = whole - strides[axis] - d * top, 0
-            j, end = bounds[into], bounds[into + 1]
-            if j == end:
-                continue
-            for i in range(bounds[r], bounds[r + 1]):
-                wanted = v.load_one(ordered, i) + move
-                while j < end and v.load_one(ordered, j) < wanted:
-                    j += 1
-                if j < end and v.load_one(ordered, j) == wanted:
-                    found = v.load_id(order, j)
-                    v.store_one(up, v.load_id(order, i), np.int32(found))
-                    v.store_one(below, found, np.uint8(v.load_one(below, found) | bit))
-    return upwards, below
+            move = top - stride if r < d else whole - stride - d * top
+            into = (r + 1) % (d + 1)
+            _merge(
+                ordered,
+                order,
+                bounds[r],
+                bounds[r + 1],
+                move,
+                bounds[into],
+                bounds[into + 1],
+                upwards[axis],
+                below,
+                1 << axis,
+            )
+    return upwards.ravel(), below

@@ -8,14 +8,15 @@ and is the mean of them with barycentric weights.
 Every operation is float32, in pydensecrf's order and never fused: one coordinate rounded the other
 way is another vertex.
 """
+# ruff: noqa: PLR0917 - compiled functions take arrays one by one
 
 import math
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
-from numba import njit
 
 from replication.crf.lattice import lanes as v
+from replication.crf.lattice.compiled import compiled
 from replication.errors import ReplicationError
 
 MARGIN = 3  # a rounded coordinate is put right by 1, its vertices are off by 1, neighbours by 1
@@ -82,7 +83,7 @@ def packing(largest: list[float], what: str) -> tuple[Int64[np.ndarray, " d_1"],
     return np.array([*strides, 0], np.int64), top, start
 
 
-@njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@compiled
 def simplices(
     feature: np.ndarray,
     factors: np.ndarray,
@@ -92,7 +93,7 @@ def simplices(
     rank: np.ndarray,
     weight: np.ndarray,
 ) -> None:
-    """Find the simplices of eight points: ``feature[i, begin : begin + 8]`` for each i.
+    """Find the simplices of eight points: ``feature`` (d * P,) from ``begin`` on.
 
     Writes flat rows of eight: ``rounded``, the nearest remainder-0 vertex's coordinates divided by
     d + 1; ``rank``, the place of each coordinate's difference from it, 0 the largest; ``weight``,
@@ -104,12 +105,9 @@ def simplices(
     inverse = v.broadcast(np.float32(1) / np.float32(d + 1))
     rounding = v.broadcast(_ROUND)
     total = zero
-    flat = feature.ravel()
-    points = feature.shape[1]
+    points = feature.size // d
     for i in range(d, 0, -1):
-        scaled = v.multiply(
-            v.load(flat, (i - 1) * points + begin), v.broadcast(factors[i - 1])
-        )
+        scaled = v.multiply(v.load(feature, (i - 1) * points + begin), v.broadcast(factors[i - 1]))
         v.store(lifted, 8 * i, v.subtract(total, v.multiply(v.broadcast(np.float32(i)), scaled)))
         total = v.add(total, scaled)
     v.store(lifted, 0, total)

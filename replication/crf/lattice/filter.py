@@ -1,55 +1,51 @@
-"""The lattice's own work between splat and slice: blur along each axis; and a filter of one channel.
+"""What a lattice does between splat and slice: blur along each axis; and a filter of one value.
 
-Layouts as in `replication.crf.lattice.passes`.
+Layouts are those of `replication.crf.lattice.passes`.
 """
+# ruff: noqa: PLR0917 - compiled functions take arrays one by one
 
 import numpy as np
-from numba import njit
 
 from replication.crf.lattice import lanes as v
+from replication.crf.lattice.compiled import compiled
 
 
-_OPTIONS = {"cache": True, "nogil": True, "boundscheck": False}
-
-
-@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+@compiled
 def find_chains(
-    upwards: np.ndarray, below: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    upwards: np.ndarray,
+    below: np.ndarray,
+    chain: np.ndarray,
+    joined: np.ndarray,
+    bounds: np.ndarray,
+) -> None:
     """String vertices along each axis into chains of neighbours, lone ones left out.
 
     Args:
-        upwards: each vertex's next one along each axis, (d + 1, M), -1 where there is none.
-        below: whether (bit a) it is the next one of another along axis a, (M,).
-
-    Returns:
-        (chain, joined, bounds): vertices in order, whether (1 or 0) each follows the one before it,
-        and where each axis begins.
+        upwards, below: see `replication.crf.lattice.build.find_neighbours`.
+        chain: gets the vertices in order.
+        joined: gets whether (1 or 0) each follows the one before it.
+        bounds: gets where each axis begins and ends, (d + 2,).
     """
-    axes, count = upwards.shape
-    chain = np.empty(axes * count, np.int32)
-    joined = np.ones(axes * count, np.float32)
-    bounds = np.zeros(axes + 1, np.int64)
+    count = below.size
     end = 0
-    for axis in range(axes):
-        up = upwards[axis]
-        bit = np.uint8(1 << axis)
+    bounds[0] = 0
+    for axis in range(bounds.size - 1):
         for i in range(count):
-            if below[i] & bit != 0 or up[i] < 0:
+            above = v.load_id(upwards, axis * count + i)
+            if above < 0 or (np.int64(v.load_one(below, i)) >> axis) & 1 != 0:
                 continue
-            chain[end] = i
-            joined[end] = 0
+            v.store_one(chain, end, np.int32(i))
+            v.store_one(joined, end, np.float32(0))
             end += 1
-            here = v.load_id(up, i)
-            while here >= 0:
-                chain[end] = here
+            while above >= 0:
+                v.store_one(chain, end, np.int32(above))
+                v.store_one(joined, end, np.float32(1))
                 end += 1
-                here = v.load_id(up, here)
+                above = v.load_id(upwards, axis * count + above)
         bounds[axis + 1] = end
-    return chain[:end].copy(), joined[:end].copy(), bounds
 
 
-@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+@compiled
 def blur(
     values: np.ndarray, planes: int, chain: np.ndarray, joined: np.ndarray, bounds: np.ndarray
 ) -> None:
@@ -77,27 +73,29 @@ def blur(
         v.store(values, last, zero)
 
 
-@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+@compiled
 def filter_one(
     given: np.ndarray,
     vertex: np.ndarray,
     weights: np.ndarray,
-    count: int,
+    values: np.ndarray,
     chain: np.ndarray,
     joined: np.ndarray,
     bounds: np.ndarray,
-) -> np.ndarray:
-    """Filter one value a pixel, (N,): splat, blur and slice over ``count`` vertices."""
-    corners = vertex.shape[1]
-    places, shares = vertex.ravel(), weights.ravel()
-    values = np.zeros(count + 1, np.float32)
+    result: np.ndarray,
+) -> None:
+    """Filter one value a pixel, (N,), into ``result``: splat, blur and slice.
+
+    ``vertex`` and ``weights`` are flat; ``values`` is a zero for each vertex and one more.
+    """
+    corners = bounds.size - 1
     for i in range(given.size):
         for j in range(corners * i, corners * (i + 1)):
-            at = v.load_id(places, j)
-            v.store_one(values, at, v.load_one(values, at) + shares[j] * given[i])
+            at = v.load_id(vertex, j)
+            v.store_one(values, at, v.load_one(values, at) + weights[j] * given[i])
     half, zero = np.float32(0.5), np.float32(0)
     for axis in range(corners):
-        at, here, before = count, zero, zero
+        at, here, before = values.size - 1, zero, zero
         for i in range(bounds[axis], bounds[axis + 1]):
             link = v.load_one(joined, i)
             to = v.load_id(chain, i)
@@ -107,10 +105,8 @@ def filter_one(
             at, here = to, after
         v.store_one(values, at, here + half * before)
     alpha = np.float32(1 / (1 + 2.0 ** (1 - corners)))
-    result = np.empty_like(given)
     for i in range(given.size):
         sliced = zero
         for j in range(corners * i, corners * (i + 1)):
-            sliced += shares[j] * v.load_one(values, v.load_id(places, j))
+            sliced += weights[j] * v.load_one(values, v.load_id(vertex, j))
         result[i] = sliced * alpha
-    return result

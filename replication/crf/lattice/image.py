@@ -29,16 +29,22 @@ class Image:
     """
 
     def __init__(
-        self, unary: Float32[np.ndarray, "C H W"], rgb: UInt8[np.ndarray, "H W 3"]
+        self,
+        unary: Float32[np.ndarray, "C H W"],
+        rgb: UInt8[np.ndarray, "H W 3"],
+        buffers: Buffers | None = None,
     ) -> None:
-        """Arrange ``unary``, -log P of 2 to 256 labels, finite, beside the raw uint8 image."""
+        """Arrange ``unary``, -log P of 2 to 256 labels, finite, beside the raw uint8 image.
+
+        ``buffers`` of an earlier image may be used again, once that image is done with.
+        """
         self.classes, self.height, self.width = unary.shape
         self.pixels = self.height * self.width
         self.rgb = rgb
         self.order = hilbert_order(self.height, self.width)
-        self.buffers = Buffers()
+        self.buffers = buffers or Buffers()
         planes = -(-self.classes // 8)
-        self.logits = np.empty(planes * self.pixels * 8, np.float32)
+        self.logits = self.buffers.take("logits", planes * self.pixels * 8)
         peak = np.zeros(8 * planes, np.float32)
         flat = np.ascontiguousarray(unary, np.float32).ravel()
         labels.arrange(flat, self.order, self.logits, peak)
@@ -81,5 +87,5 @@ class Image:
         others[: self.classes] = 1
         others[active] = 0
         logits = np.empty(planes * self.pixels * 8, np.float32)
-        labels.compact(self.pixels, self.logits, active, others, logits)
+        labels.compact(self.logits, active, others, logits)
         return Play(active, planes, logits, True)

@@ -33,8 +33,17 @@ class Kernel:
 
     def filter_one(self, values: Float32[np.ndarray, " N"]) -> Float32[np.ndarray, " N"]:
         """Filter one value a pixel without any normalization."""
-        result: np.ndarray = filter.filter_one(
-            values, self.vertex, self.weights, self.count, self.chain, self.joined, self.bounds
+        result = np.empty_like(values)
+        room = np.zeros(self.count + 1, np.float32)
+        filter.filter_one(
+            values,
+            self.vertex.ravel(),
+            self.weights.ravel(),
+            room,
+            self.chain,
+            self.joined,
+            self.bounds,
+            result,
         )
         return result
 
@@ -83,11 +92,24 @@ def build_kernel(
     if colour is not None:
         what = f"`sigma_alpha` {position:g} or `sigma_beta` {colour:g}"
     strides, top, start = embedding.packing([float(x) for x in plain.max(axis=1)], what)
-    keys, vertex, weights = build.find_vertices(
-        filled, embedding.scale_factors(len(plain)), strides, top, start, pixels + -pixels % 4
+    corners = len(plain) + 1
+    vertex = np.empty(corners * (pixels + -pixels % 4), np.int32)
+    weights = np.empty(vertex.size, np.float32)
+    factors = embedding.scale_factors(len(plain))
+    keys = build.find_vertices(filled.ravel(), factors, strides, top, start, vertex, weights)
+    upwards, below = build.find_neighbours(keys, strides, top)
+    chain = np.empty(upwards.size, np.int32)
+    joined = np.empty(upwards.size, np.float32)
+    bounds = np.empty(corners + 1, np.int64)
+    filter.find_chains(upwards, below, chain, joined, bounds)
+    return Kernel(
+        vertex[: corners * pixels].reshape(pixels, corners),
+        weights[: corners * pixels].reshape(pixels, corners),
+        len(keys),
+        chain[: bounds[-1]],
+        joined[: bounds[-1]],
+        bounds,
     )
-    chain, joined, bounds = filter.find_chains(*build.find_neighbours(keys, strides, top))
-    return Kernel(vertex[:pixels], weights[:pixels], keys.size, chain, joined, bounds)
 
 
 def no_kernel(pixels: int, corners: int) -> Kernel:

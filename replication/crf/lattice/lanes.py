@@ -17,18 +17,26 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 WIDTH = 8
+Vector = Any  # eight lanes, in annotations
+
+
+def _intrinsic(function: Callable[..., Any]) -> Any:
+    """Make what numba calls in place of a function; typed, as numba's decorator is not."""
+    return intrinsic(function)
+
+
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _FLOATS, _INTS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INT, WIDTH)
 
 
-class Lanes(types.Type):  # type: ignore[misc]
+class Lanes(types.Type):
     """The type of eight float32 lanes."""
 
     def __init__(self) -> None:
-        super().__init__(name="Lanes")
+        super().__init__(name="Lanes")  # type: ignore[no-untyped-call]
 
 
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
         super().__init__(dmm, fe_type, _FLOATS)
 
@@ -47,7 +55,7 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     return builder.bitcast(pointer, ir.PointerType(_FLOATS))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
     """Return lanes ``array[index : index + 8]`` of a flat contiguous float32 array, unchecked."""
 
@@ -58,7 +66,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     return lanes(array, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
     """Write lanes to ``array[index : index + 8]`` of a flat contiguous float32 array, unchecked."""
 
@@ -70,7 +78,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, lanes), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def load_all(typing: Any, array: Any, index: Any) -> Any:
     """Return ``array[index]`` of a flat contiguous float32 array in all lanes, unchecked."""
 
@@ -81,7 +89,7 @@ def load_all(typing: Any, array: Any, index: Any) -> Any:
     return lanes(array, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def load_id(typing: Any, array: Any, index: Any) -> Any:
     """Return ``array[index]`` of a flat contiguous int32 array, unchecked: no wrapping around."""
 
@@ -93,7 +101,7 @@ def load_id(typing: Any, array: Any, index: Any) -> Any:
     return types.int64(array, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def load_one(typing: Any, array: Any, index: Any) -> Any:
     """Return ``array[index]`` of a flat contiguous array, unchecked: no wrapping around."""
 
@@ -104,7 +112,7 @@ def load_one(typing: Any, array: Any, index: Any) -> Any:
     return array.dtype(array, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def store_one(typing: Any, array: Any, index: Any, value: Any) -> Any:
     """Write ``array[index] = value`` to a flat contiguous array, unchecked likewise."""
 
@@ -122,7 +130,7 @@ def _spread(builder: Any, value: Any) -> Any:
     return builder.shuffle_vector(first, nothing, ir.Constant(_INTS, [0] * WIDTH))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def broadcast(typing: Any, value: Any) -> Any:
     """Return eight lanes of one float32."""
 
@@ -139,7 +147,7 @@ def _binary(build: Callable[[Any, Any, Any], Any]) -> Any:
 
         return lanes(lanes, lanes), code
 
-    return intrinsic(typed)
+    return _intrinsic(typed)
 
 
 def _larger(builder: Any, a: Any, b: Any) -> Any:
@@ -162,11 +170,13 @@ equal = _binary(lambda builder, a, b: _one_where(builder, "==", a, b))
 def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
     kind = ir.FunctionType(_FLOATS, [_FLOATS] * 3)
     name = f"llvm.fmuladd.v{WIDTH}f32"
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+        builder.module, kind, name
+    )
     return builder.call(function, [a, b, c])
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """Return a * b + c, rounded once or twice as the processor likes."""
 
@@ -190,14 +200,14 @@ def _across(build: Callable[[Any, Any, Any], Any]) -> Any:
 
         return lanes(lanes), code
 
-    return intrinsic(typed)
+    return _intrinsic(typed)
 
 
 largest = _across(_larger)
 total = _across(lambda builder, a, b: builder.fadd(a, b))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def first(typing: Any, value: Any) -> Any:
     """Return lane 0 as a float32."""
 
@@ -207,7 +217,7 @@ def first(typing: Any, value: Any) -> Any:
     return types.float32(lanes), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def magnitude(typing: Any, value: Any) -> Any:
     """Return |x| in each lane."""
 
@@ -218,7 +228,7 @@ def magnitude(typing: Any, value: Any) -> Any:
     return lanes(lanes), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def place_of(typing: Any, values: Any, wanted: Any) -> Any:
     """Return the first lane where both are equal; 8 if there is none."""
 
@@ -229,14 +239,14 @@ def place_of(typing: Any, values: Any, wanted: Any) -> Any:
     return types.int64(lanes, lanes), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def exp(typing: Any, value: Any) -> Any:
     """Return e^x to about 1 ulp for x <= 0; 0 below -80, so that no product gets denormal."""
     shift = 1.5 * 2.0**23  # added, it leaves the nearest whole number in the lowest bits
     # Taylor's series on +-ln(2)/2, its last terms economised (minimax, as in Cephes' expf).
-    series = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2)
-    series += (1.6666665459e-1, 5.0000001201e-1)
-    series = tuple(float(np.float32(term)) for term in series)
+    terms = [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3]
+    terms += [4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1]
+    series = [float(np.float32(term)) for term in terms]
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         x = values[0]

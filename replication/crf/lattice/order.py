@@ -1,21 +1,19 @@
-"""The order in which pixels are visited: along Hilbert's curve, so that lattice rows stay cached."""
+"""The order in which pixels are visited: Hilbert's curve, so that lattice rows stay cached."""
 
 from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Int32
-from numba import njit
+
+from replication.crf.lattice.compiled import compiled
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _curves(height: int, width: int) -> np.ndarray:
-    """Fill the image with squares in a row, each as wide as its shorter side asks for."""
-    side = 1
-    while side < min(height, width):
-        side *= 2
-    visited = np.empty(height * width, np.int32)
+@compiled
+def _curves(height: int, width: int, side: int, visited: np.ndarray) -> None:
+    """Walk through squares of ``side`` in a row; ``visited`` gets the pixels inside the image."""
     found = 0
-    for corner in range(0, max(height, width), side):
+    corner = 0
+    while corner < width or corner < height:
         for step in range(side * side):
             x = y = 0
             rest, scale = step, 1
@@ -35,14 +33,16 @@ def _curves(height: int, width: int) -> np.ndarray:
             else:
                 y += corner
             if x < width and y < height:
-                visited[found] = y * width + x
+                visited[found] = np.int32(y * width + x)
                 found += 1
-    return visited
+        corner += side
 
 
 @lru_cache(maxsize=64)
 def hilbert_order(height: int, width: int) -> Int32[np.ndarray, " N"]:
     """Return the pixels' row-major indices along a Hilbert curve; not to be written to."""
-    order: np.ndarray = _curves(height, width)
+    order = np.empty(height * width, np.int32)
+    side = 1 << (min(height, width) - 1).bit_length()
+    _curves(height, width, side, order)
     order.setflags(write=False)
     return order
