@@ -67,6 +67,15 @@ def stage_score(run: Run, root: Root = HERE) -> None:
     _in_turn("score", root, run)
 
 
+@stage.command("search")
+def stage_search(
+    name: Annotated[str, typer.Argument(help="A search of experiments.yaml, such as vgg_aspp.")],
+    root: Root = HERE,
+) -> None:
+    """Search the CRF's parameters on the scores of the run that search NAME names."""
+    _in_turn("search", root, name)
+
+
 @stage.command("refine")
 def stage_refine(run: Run, root: Root = HERE) -> None:
     """Refine RUN's scores by the fully connected CRF into palette PNGs."""

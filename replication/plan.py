@@ -119,6 +119,16 @@ class Settings:
             )
         return scale(run, self.experiments.runs[run], self.name, self.profile)
 
+    def scored_by(self, search: str) -> str:
+        """Return the run whose scores a search is made on; an unknown name lists the known ones."""
+        searches = self.experiments.searches
+        if search not in searches:
+            raise ReplicationError(
+                f"{self.root / 'experiments.yaml'}: `searches` has no {search!r}; use one of "
+                f"{', '.join(searches)}"
+            )
+        return searches[search]
+
     def place(self, kind: str, run: str | None = None, seed: int | None = None) -> Path:
         """Return ``KIND/PROFILE[/RUN[/seed_SEED]]`` under the root."""
         parts = [kind, self.name]

@@ -154,6 +154,7 @@ class CrfSearch(_Strict):
         objective: ``miou``, or ``trimap``: mean IOU within 10 pixels of a contour.
         mode: ``fast`` (its winner is run again exactly), or ``exact`` throughout.
         seed: draws the images.
+        cluster: address of a Dask scheduler whose workers do the counting; null stays here.
         exclude: whether the images of the search are left out of the reported score; the paper
             keeps them.
     """
@@ -163,6 +164,7 @@ class CrfSearch(_Strict):
     objective: Literal["miou", "trimap"] = "miou"
     mode: Literal["fast", "exact"] = "fast"
     seed: Seed = 0
+    cluster: str | None = None
     exclude: bool = False
 
 
@@ -211,18 +213,6 @@ class Crf(_Strict):
             assert self.fixed is not None
             return CrfParameters(**self.fixed.model_dump(), **common)
         return PRESETS[self.parameters].parameters.model_copy(update=common)
-
-    def found(self, w1: float, sigma_alpha: float, sigma_beta: float) -> CrfParameters:
-        """Complete what a search found or tries."""
-        return CrfParameters(
-            w1=w1,
-            sigma_alpha=sigma_alpha,
-            sigma_beta=sigma_beta,
-            w2=self.search.w2,
-            sigma_gamma=self.search.sigma_gamma,
-            iterations=self.iterations,
-            normalization=self.normalization,
-        )
 
 
 class Params(_Strict):
