@@ -81,7 +81,7 @@ def test_labels_are_the_engines_argmax_in_the_sets_colours(
             assert png.getpalette()[:3] == list(dataset.palette[0])
             np.testing.assert_array_equal(png, mean_field(large, image, PARAMETERS).argmax(0))
     assert json.loads((out / "refine.json").read_text()) == record
-    assert record["engine"] == "pydensecrf"
+    assert record["engine"] == "lattice"
     assert record["parameters"] == PARAMETERS.model_dump()
     assert (record["images"], record["resumed"]) == (9, 0)
     assert record["seconds"] > 0
@@ -232,7 +232,7 @@ def test_errors_of_the_engine_name_the_file(dataset: DataSet, scores: Path, out:
     write_scores(scores / f"{IDS[0]}.npz", np.zeros((3, 2, 600)))
     Image.fromarray(np.zeros((2, 4000, 3), np.uint8)).save(dataset.image_path(IDS[0]))
     with pytest.raises(ReplicationError, match=rf"{IDS[0]}\.npz: `sigma_gamma` 0\.1"):
-        refine(dataset, scores, out, parameters=small)
+        refine(dataset, scores, out, parameters=small, engine="pydensecrf")
 
 
 def test_the_ledger_reads_what_it_wrote(tmp_path: Path) -> None:
