@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from replication.crf.cli import app as crf
 from replication.errors import ReplicationError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ sample = typer.Typer(
 )
 app.add_typer(stage, name="stage")
 app.add_typer(sample, name="sample")
+app.add_typer(crf, name="crf")
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")

@@ -9,7 +9,7 @@ or an edited PNG make it again.
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from replication.atomic import write_text
 from replication.provenance import sha256_file
@@ -18,11 +18,12 @@ NAME = ".done.jsonl"
 
 
 class Entry(TypedDict):
-    """A finished image: hash of what decided it, hash of its PNG, seconds of its CRF."""
+    """A finished image: hash of what decided it, hashes of its files, seconds of its CRF."""
 
     id: str
     inputs: str
     output: str
+    probabilities: NotRequired[str]
     seconds: float
 
 
@@ -42,12 +43,15 @@ def read(folder: Path) -> dict[str, Entry]:
     for line in lines:
         try:
             entry = json.loads(line)
-            entries[entry["id"]] = Entry(
+            read = Entry(
                 id=str(entry["id"]),
                 inputs=str(entry["inputs"]),
                 output=str(entry["output"]),
                 seconds=float(entry["seconds"]),
             )
+            if "probabilities" in entry:
+                read["probabilities"] = str(entry["probabilities"])
+            entries[entry["id"]] = read
         except (ValueError, KeyError, TypeError):
             continue  # killed while writing: that image is refined again
     return entries
@@ -64,11 +68,17 @@ def rewrite(folder: Path, entries: list[Entry]) -> None:
     write_text(folder / NAME, "".join(json.dumps(entry) + "\n" for entry in entries))
 
 
-def is_done(entry: Entry | None, inputs: str, png: Path) -> bool:
-    """Whether ``png`` is what ``entry`` says, made from ``inputs``."""
+def is_done(entry: Entry | None, inputs: str, png: Path, probabilities: Path | None = None) -> bool:
+    """Whether ``png``, and ``probabilities`` if given, are what ``entry`` says, from ``inputs``."""
     return (
         entry is not None
         and entry["inputs"] == inputs
         and png.is_file()
         and sha256_file(png) == entry["output"]
+        and (
+            probabilities is None
+            or (
+                probabilities.is_file() and sha256_file(probabilities) == entry.get("probabilities")
+            )
+        )
     )

@@ -1,4 +1,7 @@
-"""The stage `refine`: score maps and photographs in, labels after the CRF out."""
+"""The stage `refine`: score maps and photographs in, labels after the CRF out.
+
+One path serves the pipeline and `replication crf refine`.
+"""
 
 import time
 from collections.abc import Sequence
@@ -7,31 +10,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
-from replication.atomic import write_json
+from replication.atomic import atomic_path, write_json
 from replication.crf import ledger
-from replication.crf.engine import DEFAULT, engine_version, find_engine, mean_field
+from replication.crf.engine import DEFAULT, engine_version
+from replication.crf.labelling import find_mode, prepare, refine_many
+from replication.crf.lattice import Mode
 from replication.crf.parameters import CrfParameters
 from replication.data.canonical import DataSet
 from replication.data.labels import read_image, write_label
 from replication.errors import ReplicationError
-from replication.evaluation.parallel import over_images
-from replication.evaluation.run import best_class
+from replication.evaluation.parallel import over_images, processes
 from replication.inference.enlarge import enlarge
 from replication.inference.store import read_scores, score_path
 from replication.provenance import environment, peak_memory_mib, sha256_file
 
 RECORD = "refine.json"
+_FEW = 4  # images that a process must have to be worth starting
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image to refine: its id, photograph and score file."""
+    """One image: its id, photograph and score file; its true label where a search needs it."""
 
     id: str
     image: Path
     scores: Path
+    label: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -42,39 +48,73 @@ class Setting:
     stride: int
     num_classes: int | None
     engine: str = DEFAULT
+    mode: Mode = "exact"
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data, with the version of the engine."""
         return {
             "engine": self.engine,
             "engine_version": engine_version(self.engine),
+            "mode": self.mode,
             "parameters": self.parameters.model_dump(),
             "stride": self.stride,
         }
 
 
+def read_item(
+    item: Item, stride: int, num_classes: int | None
+) -> tuple[UInt8[np.ndarray, "H W 3"], Float32[np.ndarray, "C H W"]]:
+    """Return an item's image and its scores at image size.
+
+    Raises:
+        ReplicationError: a file is missing or broken, or its size or channels do not fit.
+    """
+    image = read_image(item.image)  # (H, W, 3)
+    small = read_scores(item.scores, num_classes)  # (C, h, w)
+    return image, enlarge(small, stride, (image.shape[0], image.shape[1]), name=str(item.scores))
+
+
+def _write_probabilities(path: Path, beliefs: Float32[np.ndarray, "C H W"]) -> None:
+    with atomic_path(path) as part, part.open("wb") as stream:
+        np.savez(stream, probabilities=beliefs.astype(np.float16))
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What is written of one image; ``probabilities`` is None where only labels are wanted."""
+
+    png: Path
+    palette: UInt8[np.ndarray, "256 3"] | None
+    probabilities: Path | None
+
+
 def _refine_one(
-    item: Item,
-    setting: Setting,
-    inputs: str,
-    png: Path,
-    palette: UInt8[np.ndarray, "256 3"] | None,
+    item: Item, setting: Setting, inputs: str, target: _Target
 ) -> tuple[ledger.Entry, float]:
     """Refine one image; return its ledger entry and this process's peak memory, MiB."""
-    image = read_image(item.image)  # (H, W, 3)
-    height, width = image.shape[:2]
-    small = read_scores(item.scores, setting.num_classes)  # (C, h, w)
-    scores = enlarge(small, setting.stride, (height, width), name=str(item.scores))
+    image, scores = read_item(item, setting.stride, setting.num_classes)
     start = time.perf_counter()
     try:
-        belief = mean_field(scores, image, setting.parameters, setting.engine)
+        (refined,) = refine_many(
+            scores,
+            image,
+            [setting.parameters],
+            setting.engine,
+            setting.mode,
+            beliefs=target.probabilities is not None,
+        )
     except ReplicationError as error:
         raise ReplicationError(f"{item.scores}: {error}") from None
     seconds = time.perf_counter() - start
-    write_label(png, best_class(belief), palette)
+    if target.probabilities is not None:
+        assert refined.beliefs is not None
+        _write_probabilities(target.probabilities, refined.beliefs)
+    write_label(target.png, refined.labels, target.palette)
     entry = ledger.Entry(
-        id=item.id, inputs=inputs, output=sha256_file(png), seconds=round(seconds, 4)
+        id=item.id, inputs=inputs, output=sha256_file(target.png), seconds=round(seconds, 4)
     )
+    if target.probabilities is not None:
+        entry["probabilities"] = sha256_file(target.probabilities)
     return entry, peak_memory_mib()
 
 
@@ -96,6 +136,8 @@ def refine_images(
     setting: Setting,
     palette: UInt8[np.ndarray, "256 3"] | None = None,
     jobs: int | None = None,
+    *,
+    save_probabilities: bool = False,
 ) -> dict[str, Any]:
     """Refine images into ``out_dir/ID.png`` (palette PNG) and write ``refine.json`` last.
 
@@ -105,15 +147,17 @@ def refine_images(
     Args:
         items: images with different ids.
         out_dir: made if it does not exist.
-        setting: parameters, output stride, number of classes, engine.
+        setting: parameters, output stride, number of classes, engine, mode.
         palette: uint8 (256, 3) RGB of the PNGs; None takes VOC's.
         jobs: processes; None takes all usable cores.
+        save_probabilities: also write Q as ``out_dir/ID.npz``, key ``probabilities``, float16
+            (C, H, W); in mode ``exact`` only.
 
     Returns:
-        The record, as in ``refine.json``: ``engine``, ``engine_version``, ``parameters``,
-        ``stride``, ``images``, ``resumed`` (images kept from earlier calls), ``seconds`` (wall
-        clock of this call), ``seconds_per_image`` (mean of the CRF alone, all images),
-        ``peak_memory_mib`` (the largest process; None if nothing was left to do),
+        The record, as in ``refine.json``: ``engine``, ``engine_version``, ``mode``,
+        ``parameters``, ``stride``, ``images``, ``resumed`` (images kept from earlier calls),
+        ``seconds`` (wall clock of this call), ``seconds_per_image`` (mean of the CRF alone, all
+        images), ``peak_memory_mib`` (the largest process; None if nothing was left to do),
         ``labels_sha256`` (over all PNGs), ``environment``.
 
     Raises:
@@ -121,7 +165,11 @@ def refine_images(
             is not installed; ``out_dir`` holds labels of other images. What is written stays.
     """
     start = time.perf_counter()
-    find_engine(setting.engine)
+    find_mode(setting.mode, setting.engine)
+    if save_probabilities and setting.mode == "fast":
+        raise ReplicationError(
+            "mode `fast` gives labels and no probabilities: use mode `exact` to save them"
+        )
     if not items:
         raise ReplicationError(f"{out_dir}: there is no image to refine; give at least one id")
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -131,24 +179,32 @@ def refine_images(
     done: dict[str, ledger.Entry] = {}
     tasks = []
     for item in items:
-        png = out_dir / f"{item.id}.png"
+        target = _Target(
+            png=out_dir / f"{item.id}.png",
+            palette=palette,
+            probabilities=out_dir / f"{item.id}.npz" if save_probabilities else None,
+        )
         for path in (item.image, item.scores):
             if not path.is_file():
                 raise ReplicationError(f"{path}: there is no such file; it belongs to {item.id!r}")
         inputs = ledger.fingerprint(plain, item.image, item.scores)
         entry = earlier.get(item.id)
-        if entry is not None and ledger.is_done(entry, inputs, png):
+        if entry is not None and ledger.is_done(entry, inputs, target.png, target.probabilities):
             done[item.id] = entry
         else:
-            tasks.append((item, setting, inputs, png, palette))
+            if entry is not None and "probabilities" in entry and not save_probabilities:
+                (out_dir / f"{item.id}.npz").unlink(missing_ok=True)  # they are of other labels
+            tasks.append((item, setting, inputs, target))
     resumed = len(done)
     record_path = out_dir / RECORD
     if tasks:
         record_path.unlink(missing_ok=True)  # the folder is not whole until the end
         # A new file: DVC may have linked the old one to its cache, which must not grow.
         ledger.rewrite(out_dir, list(done.values()))
+        if processes(jobs, len(tasks), _FEW) > 1:
+            prepare(setting.engine, setting.mode)
     peak: float | None = None
-    for entry, memory in over_images(_refine_one, tasks, "refine", jobs, few=4):
+    for entry, memory in over_images(_refine_one, tasks, "refine", jobs, _FEW):
         ledger.append(out_dir, entry)
         done[entry["id"]] = entry
         peak = max(memory, peak or 0.0)

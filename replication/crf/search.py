@@ -1,0 +1,229 @@
+"""The paper's search for w1, sigma_alpha and sigma_beta: the coarse grid, then finer steps.
+
+Where the search runs in mode ``fast``, its winner and every point within the noise of it run again
+in ``exact``. The noise is that of the mode itself: e, the largest difference in mean IOU between
+the two modes at any point run in both, and at least 0.01. A point whose score in ``fast`` plus e
+does not reach the best in ``exact`` can't be better; every other is run again, until none is left.
+Scores of points that ran again are those of ``exact``.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from replication.atomic import write_json
+from replication.crf.engine import engine_version
+from replication.crf.grid import COARSE, FINER_ROUNDS, Grid, Point, finer, in_order, slices
+from replication.crf.kept import Kept, partial_folder
+from replication.crf.labelling import find_mode, prepare
+from replication.crf.lattice import Mode
+from replication.crf.run import Item
+from replication.crf.tally import Fixed, mean_iou, tally_image
+from replication.data.canonical import DataSet
+from replication.errors import ReplicationError
+from replication.evaluation.parallel import over_images, processes
+from replication.inference.store import score_path
+from replication.provenance import environment
+
+SAMPLES = 100
+"""How many images the paper searches on."""
+
+_LEAST_NOISE = 0.01  # of mean IOU in percent
+# Points of a task: more share an image's preparation, fewer are sooner safe on disk.
+_MOST_POINTS = {"fast": 64, "exact": 32, "pydensecrf": 4}
+_TASKS = 4  # that each process should get at least
+
+
+def draw(ids: Sequence[str], samples: int, seed: int) -> list[str]:
+    """Draw ``samples`` ids (all, if there are fewer), sorted.
+
+    Those whose SHA-256, with the seed before them, is smallest: the same on any machine, and the
+    draw of 50 is part of the draw of 100.
+    """
+    if samples < 1:
+        raise ReplicationError(f"`samples` is {samples}; draw at least 1 image")
+
+    def place(name: str) -> bytes:
+        return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+
+    return sorted(sorted(ids, key=place)[:samples])
+
+
+class _Search:
+    """Runs points over all images and scores them."""
+
+    def __init__(
+        self, items: Sequence[Item], fixed: Fixed, kept: Kept, jobs: int | None, cluster: str | None
+    ) -> None:
+        self.items, self.fixed, self.kept = items, fixed, kept
+        self.jobs, self.cluster = jobs, cluster
+
+    def _most(self, mode: Mode, points: int) -> int:
+        """Return how many points a task takes."""
+        most = _MOST_POINTS[mode if self.fixed.engine == "lattice" else self.fixed.engine]
+        workers = processes(self.jobs, len(self.items) * points, few=1)
+        if workers > 1 and self.cluster is None:
+            prepare(self.fixed.engine, mode)
+        return min(most, math.ceil(points * len(self.items) / (_TASKS * workers)))
+
+    def run(self, points: Sequence[Point], mode: Mode, label: str) -> dict[Point, float]:
+        """Return the mean IOU of points in percent, counting what is not counted yet."""
+        most = self._most(mode, len(points))
+        tasks = [
+            (item, self.fixed, mode, part)
+            for item in self.items
+            for part in slices(self.kept.missing(mode, item.id, points), most)
+        ]
+        sizes = [len(part) for *_, part in tasks]
+        for part in over_images(
+            tally_image,
+            tasks,
+            f"search, {label}",
+            self.jobs,
+            few=1,
+            sizes=sizes,
+            unit="point",
+            cluster=self.cluster,
+        ):
+            self.kept.add(part)
+        scores = {point: mean_iou(self.kept.total(mode, point)) for point in points}
+        if any(math.isnan(score) for score in scores.values()):
+            where = "" if self.fixed.trimap is None else " near a void contour"
+            raise ReplicationError(
+                f"{self.items[0].label}: neither this label nor any other of the "
+                f"{len(self.items)} has a pixel{where} that counts; give labels with classes"
+                + ("" if self.fixed.trimap is None else " and void pixels, or leave the trimap out")
+            )
+        return scores
+
+    def settle(self, fast: dict[Point, float]) -> tuple[dict[Point, float], float]:
+        """Run all points that may be the best in ``exact``; return their scores and the noise."""
+        exact: dict[Point, float] = {}
+        while True:
+            noise = max([_LEAST_NOISE, *(abs(exact[p] - fast[p]) for p in exact)])
+            bar = max(exact.values()) if exact else max(fast.values()) - noise
+            rest = [p for p in in_order(fast) if p not in exact and fast[p] + noise >= bar]
+            if not rest:
+                return exact, noise
+            exact |= self.run(rest, "exact", f"best {len(rest)} exactly")
+
+
+def _best(scores: dict[Point, float]) -> Point:
+    """Return the point of the highest score; of equal ones, the first in the grid's order."""
+    return max(in_order(scores), key=lambda point: scores[point])
+
+
+def search(
+    items: Sequence[Item],
+    fixed: Fixed,
+    out: Path,
+    *,
+    grid: Grid = COARSE,
+    finer_rounds: int = FINER_ROUNDS,
+    mode: str | None = None,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    about: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Search for the parameters of the highest mean IOU on images with labels; write ``out``.
+
+    Interrupted, the same call goes on from what it has counted (see `replication.crf.kept`).
+
+    Args:
+        items: images with different ids, scores and labels.
+        fixed: what is not searched, and what is maximised.
+        out: the JSON file to write.
+        grid: the coarse grid.
+        finer_rounds: how many rounds of halved steps follow; 0 for none.
+        mode: ``fast``, ``exact``; None takes the engine's fastest.
+        jobs: processes; None takes all usable cores.
+        cluster: address of a Dask scheduler whose workers do the counting; None stays here.
+        about: further keys for the result, such as how the images were drawn.
+
+    Returns:
+        The result, as in ``out``: ``best`` (``w1``, ``sigma_alpha``, ``sigma_beta``, ``miou``),
+        ``points`` (the same keys, with ``round``, 0 for the coarse one, and ``mode``),
+        ``before_miou``, ``ids``, ``objective`` (``miou``, or ``trimap_W``, which ``miou`` then
+        stands for everywhere), ``engine``, ``engine_version``, ``mode``, ``noise`` (e of the
+        module's text; null where all ran exactly), ``fixed``, ``grid``, ``classes``, ``seconds``
+        (wall clock of this call), ``counting_seconds`` (of all tasks, earlier calls' too),
+        ``environment``, and ``about``. Mean IOU in percent.
+
+    Raises:
+        ReplicationError: a file is missing or broken or does not fit the others; the engine, mode
+            or cluster is not there; no pixel counts. What is counted stays.
+    """
+    start = time.perf_counter()
+    chosen = find_mode(mode, fixed.engine, search=True)
+    if not items:
+        raise ReplicationError(f"{out}: there is no image to search on; give at least one id")
+    if out.is_dir():
+        raise ReplicationError(f"{out}: is a folder; give the name of a JSON file to write")
+    kept = Kept(partial_folder(out), items, fixed)
+    run = _Search(items, fixed, kept, jobs, cluster)
+    scores: dict[Point, float] = {}
+    rounds: dict[Point, int] = {}
+    for number in range(finer_rounds + 1):
+        points = finer(_best(scores), grid, number, scores) if number else grid.points()
+        if points:
+            scores |= run.run(points, chosen, f"finer {number}" if number else "coarse")
+            rounds |= dict.fromkeys(points, number)
+    exact, noise = run.settle(scores) if chosen == "fast" else (scores, None)
+    best = _best(exact)
+    scores |= exact
+    result = {
+        "best": {**best._asdict(), "miou": scores[best]},
+        "before_miou": mean_iou(kept.before()),
+        "objective": fixed.objective,
+        "seconds": 0.0,
+        "counting_seconds": round(kept.seconds, 3),
+        "engine": fixed.engine,
+        "engine_version": engine_version(fixed.engine),
+        "mode": chosen,
+        "noise": noise,
+        "fixed": _plain(fixed),
+        "grid": grid.as_dict(),
+        "classes": fixed.num_classes,
+        **(about or {}),
+        "ids": [item.id for item in items],
+        "points": [
+            {
+                **point._asdict(),
+                "miou": scores[point],
+                "round": rounds[point],
+                "mode": "exact" if point in exact else chosen,
+            }
+            for point in rounds
+        ],
+        "environment": environment(),
+    }
+    result["seconds"] = round(time.perf_counter() - start, 3)
+    write_json(out, result)
+    kept.delete()
+    return result
+
+
+def _plain(fixed: Fixed) -> dict[str, Any]:
+    return {
+        "w2": fixed.w2,
+        "sigma_gamma": fixed.sigma_gamma,
+        "iterations": fixed.iterations,
+        "normalization": fixed.normalization,
+        "output_stride": fixed.stride,
+    }
+
+
+def items_of(dataset: DataSet, ids: Sequence[str], scores_dir: Path) -> list[Item]:
+    """Return the items of a canonical data set's images, with ``scores_dir/ID.npz``."""
+    return [
+        Item(
+            name,
+            dataset.image_path(name),
+            score_path(scores_dir, name),
+            dataset.label_path(name),
+        )
+        for name in ids
+    ]
