@@ -66,6 +66,7 @@ def refine_labels(
     peak = np.zeros((len(settings), 8 * start.planes), np.float32)
     planes.update_planes(
         start.planes,
+        len(start.active),
         start.logits,
         np.concatenate([weights(p) for p in settings]),
         lattices.pixels,

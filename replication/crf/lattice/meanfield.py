@@ -64,6 +64,7 @@ def _update_first(
     peak = np.zeros((len(settings), 8 * start.planes), np.float32)
     planes.update_planes(
         start.planes,
+        len(start.active),
         start.logits,
         np.concatenate([weights(p) for p in settings]),
         lattices.pixels,
@@ -99,6 +100,7 @@ def _update_rest(
         else:
             planes.update_planes(
                 play.planes,
+                len(play.active),
                 play.logits,
                 weights(p),
                 lattices.pixels,

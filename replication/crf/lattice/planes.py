@@ -95,6 +95,25 @@ def _note_peaks(peak: Array, at: int, count: int, planes: int, beliefs: Array) -
         v.store(peak, at + 8 * plane, top)
 
 
+@inlined
+def _send(
+    count: int, planes: int, lanes: int, beliefs: Array, chosen: Array, mask: Array, sent: Array
+) -> None:
+    """Copy the lanes ``chosen`` of a block's ``beliefs``; ``mask`` is 1 in the ``lanes`` of now."""
+    if chosen.size == lanes:  # all of them: the planes stay as they are
+        for plane in range(planes):
+            opened = v.load(mask, 8 * plane)
+            for b in range(count):
+                at = 8 * (plane * BLOCK + b)
+                v.store(sent, at, v.multiply(v.load(beliefs, at), opened))
+        return
+    for c in range(chosen.size):
+        source = 8 * BLOCK * (chosen[c] >> 3) + (chosen[c] & 7)
+        sink = 8 * BLOCK * (c >> 3) + (c & 7)
+        for b in range(count):
+            v.store_one(sent, sink + 8 * b, v.load_one(beliefs, source + 8 * b))
+
+
 @compiled
 def find_peaks(
     every: int,
@@ -122,6 +141,7 @@ def find_peaks(
 @compiled
 def update_planes(
     planes: int,
+    lanes: int,
     logits: Array,
     strengths: Array,
     pixels: Pixels,
@@ -135,6 +155,7 @@ def update_planes(
     """Update all pixels for several settings and splat the lanes ``chosen`` for each.
 
     Args:
+        lanes: how many labels are in play now.
         strengths: (w2, w1) of each setting, flat.
         chosen: which lanes of now become the lanes of ``target``.
         next_planes: how many planes each setting has there, one setting after the other.
@@ -147,6 +168,9 @@ def update_planes(
     beliefs = np.zeros(8 * BLOCK * planes, np.float32)
     tops = np.zeros(16 * BLOCK, np.float32)
     sent = np.zeros(8 * BLOCK * next_planes, np.float32)
+    mask = np.zeros(8 * planes, np.float32)
+    for c in range(lanes):
+        mask[c] = 1
     size_s = target.spatial.size // (settings * next_planes)
     size_b = target.bilateral.size // (settings * next_planes)
     total_pixels = logits.size // (8 * planes)
@@ -157,11 +181,7 @@ def update_planes(
             ws, wb = strengths[2 * k], strengths[2 * k + 1]
             _believe_block(begin, 1, count, planes, logits, ws, wb, room, beliefs, tops)
             _note_peaks(peak, 8 * planes * k, count, planes, beliefs)
-            for c in range(chosen.size):
-                source = 8 * BLOCK * (chosen[c] >> 3) + (chosen[c] & 7)
-                sink = 8 * BLOCK * (c >> 3) + (c & 7)
-                for b in range(count):
-                    v.store_one(sent, sink + 8 * b, v.load_one(beliefs, source + 8 * b))
+            _send(count, planes, lanes, beliefs, chosen, mask, sent)
             if kept.size > 0:
                 for b in range(count):
                     q = v.load(sent, 8 * b)
