@@ -280,25 +280,35 @@ def tables(settings: Settings) -> None:
 
 
 def figures(settings: Settings) -> None:
-    """Draw the learning curves and figure 6's layout: runs/, scores/, refined/ -> figures/."""
+    """Draw what is on disk: runs/, scores/, refined/, searches/ -> figures/."""
     from replication.reporting.before_after import before_after
     from replication.reporting.curves import learning_curves
+    from replication.reporting.figure5 import choose, figure5
+    from replication.reporting.heatmap import heatmap
 
     out = settings.place("figures")
     learning_curves(settings.place("runs"), out / "learning_curves", profile=settings.name)
+    for path in sorted(settings.place("searches").glob("*.json")):
+        if (found := _record(path))["chosen"] == "searched":
+            heatmap(found, out / f"crf_search_{path.stem}")
     dataset, seed = _dataset(settings), settings.params.seeds[0]
-    for run in SHOWN:
-        refined = settings.place("refined", run, seed)
-        if (refined / "refine.json").is_file():
-            before_after(
-                dataset,
-                settings.place("scores", run, seed),
-                refined,
-                out / "before_after",
-                run=run,
-                ids=evaluated_ids(settings.profile, dataset),
-            )
-            return
+    refined = {run: settings.place("refined", run, seed) for run in SHOWN}
+    shown = next((run for run in SHOWN if (refined[run] / "refine.json").is_file()), None)
+    if shown is None:
+        return
+    ids, scores = evaluated_ids(settings.profile, dataset), settings.place("scores", shown, seed)
+    before_after(dataset, scores, refined[shown], out / "before_after", run=shown, ids=ids)
+    name, label = choose(dataset, ids)
+    figure5(
+        dataset.image_path(name),
+        scores / f"{name}.npz",
+        _choose_crf(settings, shown)[0],
+        label,
+        out / "figure5",
+        stride=OUTPUT_STRIDE,
+        class_name=dataset.classes[label],
+        engine=settings.params.crf.engine,
+    )
 
 
 def _record(path: Path) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from jaxtyping import Float32, UInt8
 from replication.crf.engine import DEFAULT, mean_field
 from replication.crf.parameters import CrfParameters
 from replication.crf.run import Item, read_item
+from replication.data.canonical import DataSet
+from replication.data.labels import read_label
 from replication.errors import ReplicationError
 from replication.reporting.style import save
 
@@ -37,6 +39,23 @@ def log_odds(belief: Float32[np.ndarray, "C H W"], label: int) -> Float32[np.nda
     odds = np.log(np.maximum(belief[label], tiny)) - np.log(np.maximum(others, tiny))
     cut: Float32[np.ndarray, "H W"] = np.clip(odds, -_LIMIT, _LIMIT)
     return cut
+
+
+def choose(dataset: DataSet, ids: Sequence[str]) -> tuple[str, int]:
+    """Choose what the figure shows: an image and a class, other than 0, nearest to a quarter of it.
+
+    Of several equally near, the first of ``ids`` and the lowest class. So the figure is chosen by
+    what the truth holds, never by how well the CRF does.
+    """
+    best = (np.inf, "", 0)
+    for name in ids:
+        label = read_label(dataset.label_path(name), dataset.num_classes)
+        shares = np.bincount(label.ravel(), minlength=dataset.num_classes) / label.size
+        distance = np.abs(shares[1 : dataset.num_classes] - 0.25)
+        nearest = int(distance.argmin())
+        if distance[nearest] < best[0]:
+            best = (float(distance[nearest]), name, nearest + 1)
+    return best[1], best[2]
 
 
 def figure5(
