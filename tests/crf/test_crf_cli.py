@@ -259,6 +259,19 @@ def test_as_a_process_status_2_and_one_line_and_no_training_code(
     assert sorted(p.name for p in out.glob("?.png")) == ["a.png", "b.png", "c.png"]
 
 
+def test_an_interrupt_says_how_to_go_on(folders: Any, tmp_path: Path) -> None:
+    code = (
+        "from replication import cli; from replication.crf import search\n"
+        "def stopped(*_): raise KeyboardInterrupt\n"
+        "search.tally_image = stopped; cli.main()"
+    )
+    arguments = ["search", *folders.options(True), "--out", str(tmp_path / "s"), "--jobs", "1"]
+    command = [sys.executable, "-c", code, "crf", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "interrupted; run the same command again to go on\n"
+
+
 def test_presets_are_listed_with_their_sources() -> None:
     shown = call("presets").output
     for name, preset in PRESETS.items():
