@@ -33,12 +33,12 @@ class Lanes(types.Type):
     """The type of eight float32 lanes."""
 
     def __init__(self) -> None:
-        super().__init__(name="Lanes")  # type: ignore[no-untyped-call]
+        super().__init__(name="Lanes")
 
 
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _FLOATS)
+        super().__init__(dmm, fe_type, _FLOATS)  # type: ignore[no-untyped-call]
 
 
 register_model(Lanes)(_LanesModel)
