@@ -36,6 +36,7 @@ Root = Annotated[
 ]
 Run = Annotated[str, typer.Argument(help="A run of experiments.yaml, such as aspp_l.")]
 HERE = Path()
+INTERRUPTED = 130
 
 
 def _in_turn(name: str, root: Path, *arguments: str) -> None:
@@ -164,9 +165,10 @@ def main() -> None:
     except ReplicationError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command again to go on", err=True)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer has caught the interrupt, and says nothing
+            typer.echo("interrupted; run the same command again to go on", err=True)
+        raise
 
 
 if __name__ == "__main__":

@@ -37,13 +37,13 @@ def test_help_names_every_command_and_imports_nothing_heavy(root: Path) -> None:
     code = (
         "import sys; from replication.cli import app; from typer.testing import CliRunner; "
         "print(CliRunner().invoke(app, ['--help']).output); "
-        "print('heavy', sorted({'torch', 'numpy', 'pydantic', 'pandas', 'lightning'} "
+        "print('heavy', sorted({'torch', 'numpy', 'pydantic', 'pandas', 'lightning', 'numba'} "
         "& set(sys.modules)))"
     )
     shown = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     ).stdout
-    for name in ("runs", "profile", "stage", "sample"):
+    for name in ("runs", "profile", "stage", "sample", "crf"):
         assert re.search(rf"^  {name} ", shown, re.MULTILINE)
     assert "heavy []" in shown
 

@@ -58,7 +58,8 @@ class _Search:
     def __init__(
         self, items: Sequence[Item], fixed: Fixed, kept: Kept, jobs: int | None, cluster: str | None
     ) -> None:
-        self.items, self.fixed, self.kept = items, fixed, kept
+        self.items = items if cluster is None else [_absolute(item) for item in items]
+        self.fixed, self.kept = fixed, kept
         self.jobs, self.cluster = jobs, cluster
 
     def _most(self, mode: Mode, points: int) -> int:
@@ -109,6 +110,13 @@ class _Search:
             if not rest:
                 return exact, noise
             exact |= self.run(rest, "exact", f"best {len(rest)} exactly")
+
+
+def _absolute(item: Item) -> Item:
+    """Return an item that another process finds from another folder."""
+    assert item.label is not None
+    image, scores, label = (path.resolve() for path in (item.image, item.scores, item.label))
+    return Item(item.id, image, scores, label)
 
 
 def _best(scores: dict[Point, float]) -> Point:

@@ -15,6 +15,9 @@ HEAVY = ("torch", "lightning", "pandas", "matplotlib", "dvc")
         "replication.reporting.tables",
         "replication.reporting.before_after",
         "replication.reporting.curves",
+        "replication.reporting.heatmap",
+        "replication.reporting.figure5",
+        "replication.crf.search",
     ],
 )
 def test_heavy_packages_stay_out(module: str) -> None:

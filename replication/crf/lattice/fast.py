@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt8
 from replication.crf.lattice import labels, moving, planes
 from replication.crf.lattice.filter import blur
 from replication.crf.lattice.image import Play
-from replication.crf.lattice.lattices import Lattices, weights
+from replication.crf.lattice.lattices import Lattices, sample_peaks, weights
 from replication.crf.lattice.part import Part, find_part
 from replication.crf.lattice.passes import Pair, Pixels
 from replication.crf.parameters import CrfParameters
@@ -54,10 +54,7 @@ def refine_labels(
     image = lattices.image
     start = image.play(labels.choose(image.peak, _MATTERS))
     first = lattices.first(start)
-    guess = np.zeros(8 * start.planes, np.float32)
-    for p in settings:
-        planes.find_peaks(16, start.planes, start.logits, weights(p), lattices.pixels, first, guess)
-    play = image.play(start.active[labels.choose(guess[: len(start.active)], 1.0)])
+    play = image.play(start.active[labels.choose(sample_peaks(lattices, settings, start), 1.0)])
     if play.planes > 1:
         return None
     values = lattices.zeros("shared", len(settings))
@@ -65,6 +62,7 @@ def refine_labels(
     chosen = np.searchsorted(start.active, play.active)
     peak = np.zeros((len(settings), 8 * start.planes), np.float32)
     planes.update_planes(
+        1,
         start.planes,
         len(start.active),
         start.logits,

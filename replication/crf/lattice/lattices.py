@@ -1,12 +1,17 @@
 """Both lattices of one image under one normalization, as the passes take them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float32
 
 from replication.crf.lattice.filter import blur
 from replication.crf.lattice.image import Image, Play
 from replication.crf.lattice.passes import Pair, Pixels, splat_softmax
+from replication.crf.lattice.planes import update_planes
 from replication.crf.parameters import CrfParameters
+
+_SAMPLE = 16  # every so many pixels are looked at to guess the labels that matter
 
 
 class Lattices:
@@ -73,6 +78,30 @@ class Lattices:
             self.blur(values, play.planes)
             self._first = (name, values)
         return self._first[1]
+
+
+def sample_peaks(
+    lattices: Lattices, settings: Sequence[CrfParameters], play: Play
+) -> Float32[np.ndarray, " A"]:
+    """Return the labels' largest beliefs after the first update, at some of the pixels."""
+    peak = np.zeros((len(settings), 8 * play.planes), np.float32)
+    nothing = np.zeros(0, np.float32)
+    update_planes(
+        _SAMPLE,
+        play.planes,
+        len(play.active),
+        play.logits,
+        np.concatenate([weights(p) for p in settings]),
+        lattices.pixels,
+        lattices.first(play),
+        np.zeros(0, np.int64),
+        0,
+        Pair(nothing, nothing),
+        peak.ravel(),
+        nothing,
+    )
+    largest: np.ndarray = peak.max(axis=0)[: len(play.active)]
+    return largest
 
 
 def weights(p: CrfParameters) -> Float32[np.ndarray, "2"]:

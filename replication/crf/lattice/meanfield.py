@@ -15,7 +15,7 @@ import numpy as np
 
 from replication.crf.lattice import fast, labels, passes, planes
 from replication.crf.lattice.image import Image, Play
-from replication.crf.lattice.lattices import Lattices, weights
+from replication.crf.lattice.lattices import Lattices, sample_peaks, weights
 from replication.crf.lattice.passes import Pair
 from replication.crf.lattice.result import Mode, Refined
 from replication.crf.parameters import CrfParameters
@@ -23,7 +23,6 @@ from replication.crf.parameters import CrfParameters
 _CHANGE = 1e-6  # of any belief, by leaving labels out of an update's messages
 _SHIFT = 1e-2  # of any label's log odds, likewise
 _SAFE = 60.0  # messages up to this need no maximum subtracted before exp
-_SAMPLE = 16  # every so many pixels are looked at to guess the labels that matter
 _TOGETHER = 4  # planes of settings that are updated together
 
 
@@ -45,13 +44,7 @@ def _plays(
     if least > start.planes:
         everything = image.play(np.arange(image.classes))
         return everything, everything
-    peak = np.zeros(8 * start.planes, np.float32)
-    values = lattices.first(start)
-    for p in settings:
-        planes.find_peaks(
-            _SAMPLE, start.planes, start.logits, weights(p), lattices.pixels, values, peak
-        )
-    few = labels.choose(peak[: len(start.active)], limit / 2, least)
+    few = labels.choose(sample_peaks(lattices, settings, start), limit / 2, least)
     return start, image.play(start.active[few])
 
 
@@ -63,6 +56,7 @@ def _update_first(
     chosen = np.searchsorted(start.active, play.active)
     peak = np.zeros((len(settings), 8 * start.planes), np.float32)
     planes.update_planes(
+        1,
         start.planes,
         len(start.active),
         start.logits,
@@ -99,6 +93,7 @@ def _update_rest(
             )
         else:
             planes.update_planes(
+                1,
                 play.planes,
                 len(play.active),
                 play.logits,

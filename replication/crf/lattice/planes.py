@@ -115,31 +115,8 @@ def _send(
 
 
 @compiled
-def find_peaks(
-    every: int,
-    planes: int,
-    logits: Array,
-    strength: Array,
-    pixels: Pixels,
-    values: Pair,
-    peak: Array,
-) -> None:
-    """Let ``peak`` grow to each lane's largest belief after an update, every so many pixels."""
-    room = np.zeros(16 * BLOCK * planes, np.float32)
-    beliefs = np.zeros(8 * BLOCK * planes, np.float32)
-    tops = np.zeros(16 * BLOCK, np.float32)
-    total_pixels = logits.size // (8 * planes)
-    for begin in range(0, total_pixels, every * BLOCK):
-        count = min(BLOCK, (total_pixels - begin + every - 1) // every)
-        _slice_block(begin, every, count, planes, pixels, values, room)
-        _believe_block(
-            begin, every, count, planes, logits, strength[0], strength[1], room, beliefs, tops
-        )
-        _note_peaks(peak, 0, count, planes, beliefs)
-
-
-@compiled
 def update_planes(
+    every: int,
     planes: int,
     lanes: int,
     logits: Array,
@@ -155,10 +132,12 @@ def update_planes(
     """Update all pixels for several settings and splat the lanes ``chosen`` for each.
 
     Args:
+        every: 1; or, without ``next_planes``, how many pixels to pass over for one to look at.
         lanes: how many labels are in play now.
         strengths: (w2, w1) of each setting, flat.
         chosen: which lanes of now become the lanes of ``target``.
-        next_planes: how many planes each setting has there, one setting after the other.
+        next_planes: how many planes each setting has there, one setting after the other; 0 splats
+            nothing.
         peak: grows to the largest beliefs in the lanes of now, setting by setting.
         kept: unless empty, gets the beliefs splatted, (settings, N, 8), for one plane; the lane
             after the chosen ones what they leave of 1.
@@ -167,20 +146,22 @@ def update_planes(
     room = np.zeros(16 * BLOCK * planes, np.float32)
     beliefs = np.zeros(8 * BLOCK * planes, np.float32)
     tops = np.zeros(16 * BLOCK, np.float32)
-    sent = np.zeros(8 * BLOCK * next_planes, np.float32)
+    sent = np.zeros(8 * BLOCK * max(next_planes, 1), np.float32)
     mask = np.zeros(8 * planes, np.float32)
     for c in range(lanes):
         mask[c] = 1
-    size_s = target.spatial.size // (settings * next_planes)
-    size_b = target.bilateral.size // (settings * next_planes)
+    size_s = target.spatial.size // (settings * max(next_planes, 1))
+    size_b = target.bilateral.size // (settings * max(next_planes, 1))
     total_pixels = logits.size // (8 * planes)
-    for begin in range(0, total_pixels, BLOCK):
-        count = min(BLOCK, total_pixels - begin)
-        _slice_block(begin, 1, count, planes, pixels, values, room)
+    for begin in range(0, total_pixels, every * BLOCK):
+        count = min(BLOCK, (total_pixels - begin + every - 1) // every)
+        _slice_block(begin, every, count, planes, pixels, values, room)
         for k in range(settings):
             ws, wb = strengths[2 * k], strengths[2 * k + 1]
-            _believe_block(begin, 1, count, planes, logits, ws, wb, room, beliefs, tops)
+            _believe_block(begin, every, count, planes, logits, ws, wb, room, beliefs, tops)
             _note_peaks(peak, 8 * planes * k, count, planes, beliefs)
+            if next_planes == 0:
+                continue
             _send(count, planes, lanes, beliefs, chosen, mask, sent)
             if kept.size > 0:
                 for b in range(count):
