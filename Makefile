@@ -27,8 +27,9 @@ lint: $(READY) ## style and types
 	ruff format --check .
 	mypy
 
-bench: data ## memory and seconds of one real-size update of every network (minutes to an hour)
+bench: data ## one real-size update of every network, and both CRF engines (minutes to an hour)
 	python benchmarks/one_update.py
+	python benchmarks/crf.py
 
 setup: $(READY) ## only set up .venv
 

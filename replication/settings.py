@@ -208,11 +208,15 @@ class Crf(_Strict):
         """Return the parameters, or None where the search decides."""
         if self.parameters == "searched":
             return None
-        common = {"iterations": self.iterations, "normalization": self.normalization}
         if self.parameters == "fixed":
             assert self.fixed is not None
-            return CrfParameters(**self.fixed.model_dump(), **common)
-        return PRESETS[self.parameters].parameters.model_copy(update=common)
+            kernels = self.fixed.model_dump()
+        else:
+            preset = PRESETS[self.parameters].parameters
+            kernels = preset.model_dump(exclude={"iterations", "normalization"})
+        return CrfParameters(
+            **kernels, iterations=self.iterations, normalization=self.normalization
+        )
 
 
 class Params(_Strict):
@@ -243,9 +247,9 @@ class Experiments(_Strict):
 
     @model_validator(mode="after")
     def _searches_and_runs_fit(self) -> Experiments:
-        for search, run in self.searches.items():
-            if run not in self.runs:
-                raise ValueError(f"`searches.{search}` is {run!r}, which `runs` does not have")
+        for search, scored in self.searches.items():
+            if scored not in self.runs:
+                raise ValueError(f"`searches.{search}` is {scored!r}, which `runs` does not have")
         for name, run in self.runs.items():
             if run.search not in self.searches:
                 raise ValueError(
