@@ -9,7 +9,7 @@ with the allocator as it is and once tuned (no mmap, no trimming), which pydense
 in two processes at once. From the seconds a grid point follows what the coarse grid (128 points on
 100 images) takes; ``--really`` runs it, in as many processes as there are cores.
 
-Rows go to benchmarks/crf-<machine>.csv; ratios are medians over images of pydensecrf's seconds by
+Rows go to benchmarks/results/crf_<machine>.csv; ratios are medians over images of pydensecrf's by
 the lattice's, by the wall clock and by the processor's (which other loads disturb less).
 
 Images are those of ../shared/data/voc100 where that is there; else random ones, on which labels
@@ -253,7 +253,7 @@ def main() -> None:
         rows.append({**row, "images": len(everything), "grid_minutes": round(minutes, 2)})
         print(rows[-1])
     machine = re.sub(r"\W+", "-", about["processor"]).strip("-")
-    out = ROOT / "benchmarks" / f"crf-{machine}.csv"
+    out = ROOT / "benchmarks" / "results" / f"crf_{machine}.csv"
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with out.open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, columns)

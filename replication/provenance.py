@@ -10,7 +10,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("torch", "torchvision", "lightning", "numpy", "scipy", "numba", "pydensecrf2", "pillow", "dvc")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "numpy",
+    "scipy",
+    "numba",
+    "pydensecrf2",
+    "pillow",
+    "dvc",
+)
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

@@ -253,7 +253,8 @@ class Experiments(_Strict):
         for name, run in self.runs.items():
             if run.search not in self.searches:
                 raise ValueError(
-                    f"`runs.{name}.search` is {run.search!r}; use one of {', '.join(self.searches)}"
+                    f"`runs.{name}.search` is {run.search!r}; use one of "
+                    f"{', '.join(sorted(self.searches))}"
                 )
         return self
 

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS = list(yaml.safe_load((ROOT / "experiments.yaml").read_text())["runs"])
+EXPERIMENTS = yaml.safe_load((ROOT / "experiments.yaml").read_text())
+RUNS = list(EXPERIMENTS["runs"])
+SEARCHES = EXPERIMENTS["searches"]
 CHAIN = ("train", "score", "refine", "evaluate")
 
 
@@ -49,13 +51,21 @@ def test_a_dry_run_lists_every_stage_of_every_run(workspace: Path, profile: str)
         if line.startswith("> ")
     ]
     assert sorted(listed) == sorted(
-        ["fetch", "prepare", "tables", "figures", *(f"{s} {r}" for s in CHAIN for r in RUNS)]
+        [
+            *("fetch", "prepare", "tables", "figures"),
+            *(f"{stage} {run}" for stage in CHAIN for run in RUNS),
+            *(f"search {name}" for name in SEARCHES),
+        ]
     )
+    for name, scored in SEARCHES.items():
+        assert listed.index(f"score {scored}") < listed.index(f"search {name}")
     for run in RUNS:  # each stage after what it reads
         places = [listed.index(name) for name in ("fetch", "prepare")]
         places += [listed.index(f"{stage} {run}") for stage in CHAIN]
         assert places == sorted(places)
         assert places[-1] < listed.index("tables")
+        search = EXPERIMENTS["runs"][run]["search"]
+        assert listed.index(f"search {search}") < listed.index(f"refine {run}")
 
 
 def test_plots_name_every_run() -> None:

@@ -115,9 +115,19 @@ MISTAKES: list[tuple[str, str, Any, list[str]]] = [
     ("params", "precision", "16", ["`precision` is '16'", "'bf16-mixed'"]),
     ("params", "jobs", "two", ["`jobs` is 'two'", "valid integer"]),
     ("params", "data", None, ["`data` holds None", "`name: value`"]),
-    ("params", "crf.w1", -1.0, ["`crf.w1` is -1.0", "greater than or equal to 0"]),
-    ("params", "crf.w1", float("nan"), ["`crf.w1` is nan"]),
+    ("params", "crf.fixed.w1", -1.0, ["`crf.fixed.w1` is -1.0", "greater than or equal to 0"]),
+    ("params", "crf.fixed.w1", float("nan"), ["`crf.fixed.w1` is nan"]),
+    ("params", "crf.search.w2", -1.0, ["`crf.search.w2` is -1.0"]),
+    ("params", "crf.search.objective", "iou", ["`crf.search.objective` is 'iou'", "'trimap'"]),
     ("params", "crf.engine", "mine", ["`crf.engine` is 'mine'", "'pydensecrf'"]),
+    ("params", "crf.parameters", "best", ["`parameters` is 'best'", "searched, fixed, "]),
+    ("experiments", "searches.vgg_aspp", "aspp", ["`searches.vgg_aspp` is 'aspp'", "`runs`"]),
+    (
+        "experiments",
+        "runs.aspp_l.search",
+        "resnet",
+        ["`runs.aspp_l.search` is 'resnet'", "use one of vgg_aspp, vgg_large_fov"],
+    ),
     ("profiles/smoke", "crop", 96, ["`crop` is 96", "use 89 or 97"]),
     ("profiles/smoke", "crop", 320, ["`crop` is 320", "use 313 or 321"]),
     ("profiles/smoke", "test_size", 512, ["`test_size` is 512", "use 505 or 513"]),
@@ -264,3 +274,23 @@ def test_recipe_defaults_are_the_papers(tmp_path: Path) -> None:
     recipe = parse(Recipe, tmp_path / "r.yaml")
     assert (recipe.power, recipe.momentum, recipe.weight_decay) == (0.9, 0.9, 5e-4)
     assert (recipe.step_size, recipe.gamma) == (2_000, 0.1)
+
+
+def test_where_the_crf_parameters_come_from(root: Path) -> None:
+    assert load(root).params.crf.given() is None  # the search decides
+    change(root / "params.yaml", "crf.parameters", "fixed")
+    change(root / "params.yaml", "crf.fixed.sigma_alpha", 50.0)
+    given = load(root).params.crf.given()
+    assert given is not None
+    assert given.sigma_alpha == 50
+    # recipe.md's table: the authors' release of VGG-16 ASPP
+    change(root / "params.yaml", "crf.parameters", "vgg_aspp_release")
+    change(root / "params.yaml", "crf.iterations", 5)
+    given = load(root).params.crf.given()
+    assert given is not None
+    values = (given.w1, given.sigma_alpha, given.sigma_beta, given.w2, given.sigma_gamma)
+    assert values == (4, 65, 3, 2, 2)
+    assert given.iterations == 5
+    change(root / "params.yaml", "crf.parameters", "fixed")
+    change(root / "params.yaml", "crf.fixed", None)
+    assert "give w1, sigma_alpha and sigma_beta there" in complaint(root)
