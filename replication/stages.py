@@ -211,10 +211,13 @@ def evaluate(settings: Settings, run: str) -> None:
 
     plan, dataset = settings.plan(run), _dataset(settings)
     ids = evaluated_ids(settings.profile, dataset)
-    seeds, trained = [], {}
+    seeds, trained, left_out = [], {}, set[str]()
     for seed in settings.params.seeds:
         places = {kind: settings.place(kind, run, seed) for kind in ("runs", "scores", "refined")}
         trained = _record(places["runs"] / "train.json")
+        refined = _record(places["refined"] / "refine.json")
+        choice = refined.get("choice", {})
+        left_out = set(choice["images"]) if choice.get("left_out") else set()
         measured = evaluate_seed(
             dataset,
             "val",
@@ -222,6 +225,7 @@ def evaluate(settings: Settings, run: str) -> None:
             places["refined"],
             stride=OUTPUT_STRIDE,
             ids=ids,
+            leave_out=left_out,
             jobs=settings.params.jobs,
         )
         seeds.append(
@@ -230,7 +234,7 @@ def evaluate(settings: Settings, run: str) -> None:
                 **measured,
                 "train": trained,
                 "score": _record(places["scores"] / "score.json"),
-                "refine": _record(places["refined"] / "refine.json"),
+                "refine": refined,
             }
         )
     result = {
@@ -241,7 +245,7 @@ def evaluate(settings: Settings, run: str) -> None:
         "data": {
             "name": dataset.name,
             "split": "val",
-            "images": len(ids),
+            "images": sum(name not in left_out for name in ids),
             "classes": list(dataset.classes),
             "meta_sha256": sha256_file(dataset.root / "meta.json"),
             "sources": dataset.meta["sources"],

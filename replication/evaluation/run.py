@@ -1,6 +1,6 @@
 """The stage `evaluate`: a seed's scores and refined labels against the truth, before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int64, UInt8
 
 from replication.data.canonical import DataSet
 from replication.data.labels import read_label
+from replication.errors import ReplicationError
 from replication.evaluation.confusion import Summary, confusion_matrix, summarise
 from replication.evaluation.parallel import over_images
 from replication.inference.enlarge import enlarge
@@ -115,6 +116,7 @@ def evaluate_seed(
     *,
     stride: int,
     ids: Sequence[str] | None = None,
+    leave_out: Collection[str] = (),
     jobs: int | None = None,
 ) -> BeforeAfter:
     """Evaluate a seed over a whole split with one confusion matrix (recipe: Testing).
@@ -122,16 +124,26 @@ def evaluate_seed(
     Args:
         split: the split's name, such as ``val``.
         ids: the part of the split that was scored; None is all of it.
+        leave_out: those of them that don't count, such as the images of a search.
         dataset, scores_dir, refined_dir, stride, jobs: as `image_confusions`.
 
     Returns:
         ``before`` and ``after``: `Summary` dicts, JSON-ready, in percent.
 
     Raises:
-        ReplicationError: as `image_confusions`.
+        ReplicationError: as `image_confusions`, or no image is left.
     """
     wanted = dataset.ids(split) if ids is None else ids
+    counts = np.array([name not in leave_out for name in wanted])
+    if not counts.any():
+        raise ReplicationError(
+            f"{refined_dir}: all {len(wanted)} images chose the CRF's parameters, and "
+            "`crf.search.exclude` leaves none to measure; set it to false, or search on fewer"
+        )
     before, after = image_confusions(
         dataset, wanted, scores_dir, refined_dir, stride=stride, jobs=jobs
     )
-    return {"before": summarise(before.sum(axis=0)), "after": summarise(after.sum(axis=0))}
+    return {
+        "before": summarise(before[counts].sum(axis=0)),
+        "after": summarise(after[counts].sum(axis=0)),
+    }

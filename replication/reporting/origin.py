@@ -15,6 +15,11 @@ _SETTINGS = {
     "crop": ("crop",),
     "width": ("width",),
 }
+# The CRF's parameters, as the paper groups them.
+_CRF = {
+    "CRF: w1/sigma_alpha/sigma_beta": ("w1", "sigma_alpha", "sigma_beta"),
+    "w2/sigma_gamma": ("w2", "sigma_gamma"),
+}
 
 
 def title_note(results: list[Result], profile: str) -> str:
@@ -61,12 +66,26 @@ def _by_run(results: list[Result], fact: Callable[[Result], str]) -> str:
 
 def setting_names() -> list[str]:
     """Return the headings of `settings_of`."""
-    return list(_SETTINGS)
+    return [*_SETTINGS, *_CRF, "CRF chosen by"]
 
 
 def settings_of(result: Result) -> list[str]:
-    """Print what a run was really trained with; a dash for what its result does not say."""
-    return [_setting(result.configuration, place) for place in _SETTINGS.values()]
+    """Print what a run was really made with; a dash for what its result does not say."""
+    refine: Mapping[str, Any] = (result.seeds[0].model_extra or {}).get("refine") or {}
+    parameters = refine.get("parameters") or {}
+    return [
+        *(_setting(result.configuration, place) for place in _SETTINGS.values()),
+        *("/".join(_setting(parameters, (key,)) for key in keys) for keys in _CRF.values()),
+        _choice(refine.get("choice") or {}),
+    ]
+
+
+def _choice(choice: Mapping[str, Any]) -> str:
+    """Say how the CRF's parameters were chosen, and whether on images that the score counts."""
+    if choice.get("chosen") != "searched":
+        return str(choice.get("chosen", "-"))
+    kept = "left out of the score" if choice["left_out"] else "part of the score"
+    return f"search {choice['search']}: {len(choice['images'])} images of val, {kept}"
 
 
 def _setting(configuration: Mapping[str, Any], place: tuple[str, ...]) -> str:

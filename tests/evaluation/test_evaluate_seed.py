@@ -1,6 +1,7 @@
 """The stage `evaluate`: one matrix over the set, every file accounted for, a known real figure."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,3 +149,25 @@ def test_real_scores_give_the_known_figure(shared: Path) -> None:
         total += confusion_matrix(truth, best_class(large), 21)
     assert len(ids) == 100
     assert round(mean_iou(total), 2) == 61.67  # ../shared/paper/crf_engine.md
+
+
+def test_images_of_a_search_can_be_left_out(dataset: DataSet, places: tuple[Path, Path]) -> None:
+    scores, refined = places
+    left = evaluate_seed(dataset, "val", scores, refined, stride=8, leave_out=["a"])
+    counts = image_confusions(dataset, ["c", "b"], *_copies(places, ["c", "b"]), stride=8)
+    assert left["before"]["confusion"] == counts[0].sum(axis=0).tolist()
+    assert left["after"]["confusion"] == counts[1].sum(axis=0).tolist()
+    with pytest.raises(ReplicationError, match=r"all 3 images .* `crf\.search\.exclude`"):
+        evaluate_seed(dataset, "val", scores, refined, stride=8, leave_out=IDS)
+
+
+def _copies(places: tuple[Path, Path], ids: list[str]) -> tuple[Path, Path]:
+    """Return folders that hold these ids alone."""
+    copies = []
+    for place, suffix in zip(places, (".npz", ".png"), strict=True):
+        copy = place.with_name(f"{place.name} of some")
+        copy.mkdir()
+        for name in ids:
+            shutil.copy(place / f"{name}{suffix}", copy)
+        copies.append(copy)
+    return copies[0], copies[1]
