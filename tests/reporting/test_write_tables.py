@@ -299,3 +299,29 @@ def test_latex_columns_and_escapes(demo_results: Path, out: Path) -> None:
 )
 def test_tex_escape(text: object, escaped: str) -> None:
     assert tex_escape(text) == escaped
+
+
+def test_a_table_says_how_the_crf_was_chosen(
+    demo_results: Path, out: Path, make_result: MakeResult
+) -> None:
+    kernels = {"w1": 3.5, "sigma_alpha": 67.0, "sigma_beta": 3.0, "w2": 3.0, "sigma_gamma": 1.0}
+    searched = {"chosen": "searched", "search": "vgg_aspp", "images": ["a", "b"]}
+    for run, choice in (
+        ("aspp_s", searched | {"left_out": True}),
+        ("aspp_l", searched | {"left_out": False}),
+        ("poly_b10_20k", {"chosen": "v1_coco"}),
+    ):
+        result = make_result(run)
+        result["seeds"][0]["refine"] |= {"parameters": kernels, "choice": choice}
+        _write(demo_results, result)
+    write_tables(demo_results, out, "demo", tables=["table3"])
+    rows = _markdown_tables((out / "table3.md").read_text())["What ours ran with"]
+    crf = {row["run"]: row for row in rows}
+    assert crf["aspp_l"]["CRF: w1/sigma_alpha/sigma_beta"] == "3.5/67/3"
+    assert crf["aspp_l"]["w2/sigma_gamma"] == "3/1"
+    chosen = {run: row["CRF chosen by"] for run, row in crf.items()}
+    assert chosen == {
+        "poly_b10_20k": "v1_coco",
+        "aspp_s": "search vgg_aspp: 2 images of val, left out of the score",
+        "aspp_l": "search vgg_aspp: 2 images of val, part of the score",
+    }
