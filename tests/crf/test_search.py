@@ -343,3 +343,21 @@ def test_on_real_scores_fast_and_exact_agree(shared: Path, tmp_path: Path) -> No
     for fast, exact in zip(found["fast"]["points"], found["exact"]["points"], strict=True):
         assert fast["miou"] == pytest.approx(exact["miou"], abs=0.05)
     assert found["fast"]["best"] == found["exact"]["best"]
+
+
+def test_a_canonical_data_set_is_searched_alike(
+    folders: Any, tmp_path: Path, write_dataset: Any
+) -> None:
+    pixels = {
+        name: (
+            np.array(Image.open(folders.images / f"{name}.png")),
+            np.array(Image.open(folders.labels / f"{name}.png")),
+        )
+        for name in folders.ids
+    }
+    dataset = write_dataset(pixels, ["a", "b", "c"])
+    items = searching.items_of(dataset, dataset.ids("val"), folders.scores)
+    options: dict[str, Any] = {"grid": GRID, "finer_rounds": 0, "jobs": 1}
+    result = search(items, FIXED, tmp_path / "dataset.json", **options)
+    alike = run(folders, tmp_path / "folders.json", finer_rounds=0)
+    assert without_seconds(result) == without_seconds(alike)
