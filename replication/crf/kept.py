@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from jaxtyping import Int64
 
 from replication.atomic import atomic_path
 from replication.crf.engine import engine_version
@@ -23,7 +22,7 @@ from replication.crf.grid import Point
 from replication.crf.lattice import Mode
 from replication.crf.ledger import fingerprint
 from replication.crf.run import Item
-from replication.crf.tally import Fixed, Part
+from replication.crf.tally import Fixed, Part, Tally
 
 _BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
@@ -39,13 +38,13 @@ class Kept:
     def __init__(self, folder: Path, items: Iterable[Item], fixed: Fixed) -> None:
         """Take up what ``folder`` holds of these images under these settings."""
         self.folder = folder
-        plain = {**asdict(fixed), "version": engine_version(fixed.engine)}
+        plain = {**asdict(fixed), "version": engine_version(fixed.engine), "format": 2}
         self._inputs: dict[str, str] = {}
         for item in items:
             assert item.label is not None
             self._inputs[item.id] = fingerprint(plain, item.image, item.scores, item.label)
-        self._counts: dict[tuple[Mode, str], dict[Point, Int64[np.ndarray, "2 C"]]] = {}
-        self._before: dict[str, Int64[np.ndarray, "2 C"]] = {}
+        self._counts: dict[tuple[Mode, str], dict[Point, Tally]] = {}
+        self._before: dict[str, Tally] = {}
         self.seconds = 0.0
         for path in sorted(folder.glob("*.npz")):
             part = self._read(path)
@@ -100,14 +99,14 @@ class Kept:
         known = self._counts.get((mode, image_id), {})
         return [point for point in points if point not in known]
 
-    def total(self, mode: Mode, point: Point) -> Int64[np.ndarray, "2 C"]:
+    def total(self, mode: Mode, point: Point) -> Tally:
         """Return a point's tally over all images."""
         total = np.zeros_like(self.before())
         for name in self._inputs:
             total += self._counts[mode, name][point]
         return total
 
-    def before(self) -> Int64[np.ndarray, "2 C"]:
+    def before(self) -> Tally:
         """Return the tally of the scores alone over all images."""
         total = np.zeros_like(next(iter(self._before.values())))
         for counts in self._before.values():

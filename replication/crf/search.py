@@ -1,10 +1,13 @@
 """The paper's search for w1, sigma_alpha and sigma_beta: the coarse grid, then finer steps.
 
-Where the search runs in mode ``fast``, its winner and every point within the noise of it run again
-in ``exact``. The noise is that of the mode itself: e, the largest difference in mean IOU between
-the two modes at any point run in both, and at least 0.01. A point whose score in ``fast`` plus e
-does not reach the best in ``exact`` can't be better; every other is run again, until none is left.
-Scores of points that ran again are those of ``exact``.
+Where the search runs in mode ``fast``, the winner of each round, and every point within the noise
+of it, run again in ``exact``, and the next round goes on from the best of these. The noise is that
+of the mode itself: e, twice the largest difference in mean IOU between the two modes at any point
+run in both, and at least 0.01. A point whose score in ``fast`` plus e does not reach the best in
+``exact`` can't be better; every other is run again, until none is left. In this, classes that no
+true label has, and that no more pixels are given than ``fast`` may have changed, are left out: one
+such pixel costs a whole class (see `replication.crf.tally.Score`). Scores in the result are plain
+mean IOU, those of ``exact`` for the points that ran again.
 """
 
 import hashlib
@@ -21,7 +24,7 @@ from replication.crf.kept import Kept, partial_folder
 from replication.crf.labelling import find_mode, prepare
 from replication.crf.lattice import Mode
 from replication.crf.run import Item
-from replication.crf.tally import Fixed, mean_iou, tally_image
+from replication.crf.tally import Fixed, Score, mean_iou, score, tally_image
 from replication.data.canonical import DataSet
 from replication.errors import ReplicationError
 from replication.evaluation.parallel import over_images, processes
@@ -70,8 +73,8 @@ class _Search:
             prepare(self.fixed.engine, mode)
         return min(most, math.ceil(points * len(self.items) / (_TASKS * workers)))
 
-    def run(self, points: Sequence[Point], mode: Mode, label: str) -> dict[Point, float]:
-        """Return the mean IOU of points in percent, counting what is not counted yet."""
+    def run(self, points: Sequence[Point], mode: Mode, label: str) -> dict[Point, Score]:
+        """Return the scores of points, counting what is not counted yet."""
         most = self._most(mode, len(points))
         tasks = [
             (item, self.fixed, mode, part)
@@ -90,8 +93,8 @@ class _Search:
             cluster=self.cluster,
         ):
             self.kept.add(part)
-        scores = {point: mean_iou(self.kept.total(mode, point)) for point in points}
-        if any(math.isnan(score) for score in scores.values()):
+        scores = {point: score(self.kept.total(mode, point)) for point in points}
+        if any(math.isnan(found.miou) for found in scores.values()):
             where = "" if self.fixed.trimap is None else " near a void contour"
             raise ReplicationError(
                 f"{self.items[0].label}: neither this label nor any other of the "
@@ -100,15 +103,17 @@ class _Search:
             )
         return scores
 
-    def settle(self, fast: dict[Point, float]) -> tuple[dict[Point, float], float]:
-        """Run all points that may be the best in ``exact``; return their scores and the noise."""
-        exact: dict[Point, float] = {}
+    def settle(self, fast: dict[Point, Score], exact: dict[Point, Score]) -> float:
+        """Run all points that may be the best in ``exact``, into it; return the noise."""
         while True:
-            noise = max([_LEAST_NOISE, *(abs(exact[p] - fast[p]) for p in exact)])
-            bar = max(exact.values()) if exact else max(fast.values()) - noise
-            rest = [p for p in in_order(fast) if p not in exact and fast[p] + noise >= bar]
+            noise = max([_LEAST_NOISE, *(2 * abs(exact[p].most - fast[p].most) for p in exact)])
+            if exact:
+                bar = max(found.miou for found in exact.values())
+            else:
+                bar = max(found.miou for found in fast.values()) - noise
+            rest = [p for p in in_order(fast) if p not in exact and fast[p].most + noise >= bar]
             if not rest:
-                return exact, noise
+                return noise
             exact |= self.run(rest, "exact", f"best {len(rest)} exactly")
 
 
@@ -119,9 +124,9 @@ def _absolute(item: Item) -> Item:
     return Item(item.id, image, scores, label)
 
 
-def _best(scores: dict[Point, float]) -> Point:
+def _best(scores: dict[Point, Score]) -> Point:
     """Return the point of the highest score; of equal ones, the first in the grid's order."""
-    return max(in_order(scores), key=lambda point: scores[point])
+    return max(in_order(scores), key=lambda point: scores[point].miou)
 
 
 def search(
@@ -172,18 +177,21 @@ def search(
         raise ReplicationError(f"{out}: is a folder; give the name of a JSON file to write")
     kept = Kept(partial_folder(out), items, fixed)
     run = _Search(items, fixed, kept, jobs, cluster)
-    scores: dict[Point, float] = {}
+    scores: dict[Point, Score] = {}
+    exact: dict[Point, Score] = scores if chosen == "exact" else {}
     rounds: dict[Point, int] = {}
+    noise: float | None = None
     for number in range(finer_rounds + 1):
-        points = finer(_best(scores), grid, number, scores) if number else grid.points()
+        points = finer(_best(exact), grid, number, scores) if number else grid.points()
         if points:
             scores |= run.run(points, chosen, f"finer {number}" if number else "coarse")
             rounds |= dict.fromkeys(points, number)
-    exact, noise = run.settle(scores) if chosen == "fast" else (scores, None)
+        if chosen == "fast":
+            noise = run.settle(scores, exact)
     best = _best(exact)
-    scores |= exact
+    reported = scores | exact
     result = {
-        "best": {**best._asdict(), "miou": scores[best]},
+        "best": {**best._asdict(), "miou": exact[best].miou},
         "before_miou": mean_iou(kept.before()),
         "objective": fixed.objective,
         "seconds": 0.0,
@@ -200,7 +208,7 @@ def search(
         "points": [
             {
                 **point._asdict(),
-                "miou": scores[point],
+                "miou": reported[point].miou,
                 "round": rounds[point],
                 "mode": "exact" if point in exact else chosen,
             }

@@ -1,4 +1,4 @@
-"""What a search counts: each class's intersection and union, image by image and point by point.
+"""What a search counts: intersection, union and truth of each class, by image and by point.
 
 They add up over images, as a confusion matrix does, and give the same mean IOU; but they grow with
 the classes, not with their square, so that every image of every point can be kept.
@@ -7,9 +7,10 @@ the classes, not with their square, so that every image of every point can be ke
 import math
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Int64, UInt8
 
 from replication.crf.grid import Point
 from replication.crf.labelling import refine_many
@@ -22,8 +23,23 @@ from replication.evaluation.confusion import confusion_matrix
 from replication.evaluation.run import best_class
 from replication.evaluation.trimap import keep_band
 
-Tally = Int64[np.ndarray, "*points 2 C"]
-"""Intersection and union of each class, pixels."""
+Tally = Int64[np.ndarray, "3 C"]
+"""Intersection, union and true pixels of each class."""
+
+FAST_CHANGES = 1e-4
+"""The share of labels that mode ``fast`` changes at most; see `replication.crf.lattice`."""
+
+
+class Score(NamedTuple):
+    """Mean IOU in percent; and the most that it can be, should classes be there by mistake.
+
+    A class without a true pixel counts as 0 as soon as one pixel is given it. So few changed labels
+    can cost several points, where images are few. ``most`` leaves out such classes if no more
+    pixels have them than ``fast`` may have changed.
+    """
+
+    miou: float
+    most: float
 
 
 @dataclass(frozen=True)
@@ -81,25 +97,35 @@ class Part:
     id: str
     mode: Mode
     points: tuple[Point, ...]
-    counts: Int64[np.ndarray, "points 2 C"]
-    before: Int64[np.ndarray, "2 C"]
+    counts: Int64[np.ndarray, "points 3 C"]
+    before: Tally
     seconds: float
 
 
 def tally(
     truth: UInt8[np.ndarray, "H W"], labels: UInt8[np.ndarray, "H W"], num_classes: int, name: str
-) -> Int64[np.ndarray, "2 C"]:
+) -> Tally:
     """Count one label map against the truth; arguments and errors as `confusion_matrix`."""
     confusion = confusion_matrix(truth, labels, num_classes, name=name)
-    hit = np.diagonal(confusion)
-    return np.stack([hit, confusion.sum(axis=0) + confusion.sum(axis=1) - hit])
+    hit, true = np.diagonal(confusion), confusion.sum(axis=1)
+    return np.stack([hit, confusion.sum(axis=0) + true - hit, true])
 
 
-def mean_iou(counts: Int64[np.ndarray, "2 C"]) -> float:
+def _mean(hit: Int64[np.ndarray, " some"], union: Int64[np.ndarray, " some"]) -> float:
+    return float((100.0 * hit / union).mean()) if union.size else math.nan
+
+
+def mean_iou(counts: Tally) -> float:
     """Return the mean over classes of IOU in percent; absent classes are left out; NaN if all."""
-    hit, union = counts[:, counts[1] > 0].astype(np.float64)
-    iou: Float64[np.ndarray, " present"] = 100.0 * hit / union
-    return float(iou.mean()) if iou.size else math.nan
+    hit, union, _ = counts[:, counts[1] > 0]
+    return _mean(hit, union)
+
+
+def score(counts: Tally) -> Score:
+    """Return a tally's mean IOU and the most that it can be; NaN if no pixel counts."""
+    hit, union, true = counts
+    sure = (true > 0) | (union > FAST_CHANGES * true.sum())
+    return Score(mean_iou(counts), _mean(hit[sure], union[sure]))
 
 
 def tally_image(item: Item, fixed: Fixed, mode: Mode, points: tuple[Point, ...]) -> Part:
@@ -123,7 +149,7 @@ def tally_image(item: Item, fixed: Fixed, mode: Mode, points: tuple[Point, ...])
     name = str(item.scores)
     before = tally(truth, best_class(scores), fixed.num_classes, name)
     place = {fixed.parameters(point): k for k, point in enumerate(points)}
-    counts = np.zeros((len(points), 2, fixed.num_classes), np.int64)
+    counts = np.zeros((len(points), 3, fixed.num_classes), np.int64)
     start = time.perf_counter()
     try:
         for refined in refine_many(scores, image, list(place), fixed.engine, mode):
