@@ -119,6 +119,7 @@ def score(settings: Settings, run: str) -> None:
 
 def search(settings: Settings, name: str) -> None:
     """Cross-validate the CRF's parameters on one run's scores: scores/ -> searches/."""
+    from replication.crf.published import measure_published
     from replication.crf.search import draw, items_of
     from replication.crf.search import search as search_points
     from replication.crf.tally import Fixed
@@ -143,14 +144,17 @@ def search(settings: Settings, name: str) -> None:
         normalization=crf.normalization,
         trimap=TRIMAP if crf.search.objective == "trimap" else None,
     )
+    items = items_of(dataset, chosen, settings.place("scores", run, settings.params.seeds[0]))
+    jobs, cluster = settings.params.jobs, crf.search.cluster
     search_points(
-        items_of(dataset, chosen, settings.place("scores", run, settings.params.seeds[0])),
+        items,
         fixed,
         out,
         mode="exact" if crf.search.mode == "exact" else None,
-        jobs=settings.params.jobs,
-        cluster=crf.search.cluster,
+        jobs=jobs,
+        cluster=cluster,
         about={
+            "published": measure_published(items, fixed, jobs, cluster),
             "search": name,
             "chosen": "searched",
             "profile": settings.name,
@@ -277,10 +281,13 @@ def headline(seeds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def tables(settings: Settings) -> None:
-    """Write the paper's tables beside ours: results/ -> tables/."""
+    """Write the paper's tables beside ours: results/, searches/ -> tables/."""
+    from replication.reporting.crf_table import write_crf_table
     from replication.reporting.tables import write_tables
 
-    write_tables(settings.place("results"), settings.place("tables"), settings.name)
+    out = settings.place("tables")
+    write_tables(settings.place("results"), out, settings.name)
+    write_crf_table(_searches(settings), out)
 
 
 def figures(settings: Settings) -> None:
@@ -292,9 +299,8 @@ def figures(settings: Settings) -> None:
 
     out = settings.place("figures")
     learning_curves(settings.place("runs"), out / "learning_curves", profile=settings.name)
-    for path in sorted(settings.place("searches").glob("*.json")):
-        if (found := _record(path))["chosen"] == "searched":
-            heatmap(found, out / f"crf_search_{path.stem}")
+    for path, found in _searches(settings).items():
+        heatmap(found, out / f"crf_search_{path.stem}")
     dataset, seed = _dataset(settings), settings.params.seeds[0]
     refined = {run: settings.place("refined", run, seed) for run in SHOWN}
     shown = next((run for run in SHOWN if (refined[run] / "refine.json").is_file()), None)
@@ -313,6 +319,13 @@ def figures(settings: Settings) -> None:
         class_name=dataset.classes[label],
         engine=settings.params.crf.engine,
     )
+
+
+def _searches(settings: Settings) -> dict[Path, dict[str, Any]]:
+    """Read the profile's searches that were made, by file."""
+    files = sorted(settings.place("searches").glob("*.json"))
+    records = {path: _record(path) for path in files}
+    return {path: found for path, found in records.items() if found["chosen"] == "searched"}
 
 
 def _record(path: Path) -> dict[str, Any]:

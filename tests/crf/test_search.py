@@ -19,7 +19,8 @@ from replication.crf.folder import read_folders
 from replication.crf.grid import Point, finer, parse_grid
 from replication.crf.kept import partial_folder
 from replication.crf.options import found_parameters
-from replication.crf.parameters import CrfParameters
+from replication.crf.parameters import PRESETS, CrfParameters
+from replication.crf.published import measure_published
 from replication.crf.search import draw, search
 from replication.crf.tally import Fixed, Score, mean_iou, score, tally
 from replication.data.labels import read_label
@@ -361,3 +362,17 @@ def test_a_canonical_data_set_is_searched_alike(
     result = search(items, FIXED, tmp_path / "dataset.json", **options)
     alike = run(folders, tmp_path / "folders.json", finer_rounds=0)
     assert without_seconds(result) == without_seconds(alike)
+
+
+@pytest.mark.parametrize("trimap", [0, 2])
+def test_published_settings_equal_brute_force(folders: Any, trimap: int) -> None:
+    """All five parameters are the preset's own; iterations and normalization the search's."""
+    fixed = Fixed(num_classes=3, iterations=4, normalization="symmetric", trimap=trimap or None)
+    items = read_folders(folders.images, folders.scores, folders.labels)
+    measured = {row["name"]: row["miou"] for row in measure_published(items, fixed, jobs=1)}
+    assert list(measured) == list(PRESETS)
+    change = {"iterations": 4, "normalization": "symmetric"}
+    for name in ("resnet_release", "vgg_aspp_release"):
+        parameters = PRESETS[name].parameters.model_copy(update=change)
+        expected = brute_force(folders, parameters, "lattice", trimap)
+        assert measured[name] == pytest.approx(expected, abs=1e-9)
