@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import distance_transform_cdt, maximum_filter
 
+from replication.evaluation.class_counts import class_counts
 from replication.evaluation.confusion import confusion_matrix, mean_iou
 from replication.evaluation.trimap import (
     MAX_WIDTH,
-    band_confusions,
+    band_counts,
     distance_to_void,
     keep_band,
-    ring_class_counts,
     ring_counts,
     trimap_curve,
 )
@@ -77,8 +77,8 @@ def test_distance_equals_scipy_from_corners_and_inside(shape: tuple[int, int], w
 @given(cases())
 def test_every_width_equals_dilating(case: tuple[Label, Label, int]) -> None:
     truth, prediction, width = case
-    rings = ring_counts(truth, prediction, distance_to_void(truth, width), CLASSES, width)
-    bands = band_confusions(rings)
+    (rings,) = ring_counts(truth, [prediction], CLASSES, width)
+    bands = band_counts(rings)
     assert bands.shape == (width, CLASSES, CLASSES)
     for w in {1, width // 2 + 1, width}:
         only = np.where(dilated(truth, w), truth, np.uint8(255))
@@ -90,8 +90,8 @@ def test_every_width_equals_dilating(case: tuple[Label, Label, int]) -> None:
 @given(cases())
 def test_curve_is_mean_iou_of_each_band(case: tuple[Label, Label, int]) -> None:
     truth, prediction, width = case
-    distance = distance_to_void(truth, width)
-    curve = trimap_curve(ring_class_counts(truth, prediction, distance, CLASSES, width))
+    (rings,) = ring_counts(truth, [prediction], CLASSES, width)
+    curve = trimap_curve(class_counts(rings))
     assert curve["width"] == list(range(1, width + 1))
     for w, found in zip(curve["width"], curve["miou"], strict=True):
         only = np.where(dilated(truth, w), truth, np.uint8(255))
@@ -107,8 +107,7 @@ def test_many_classes_and_wide_bands_do_not_overflow() -> None:
     truth = rng.integers(0, 200, (60, 70)).astype(np.uint8)
     truth[30, 30:33] = 255
     prediction = rng.integers(0, 200, truth.shape).astype(np.uint8)
-    distance = distance_to_void(truth, 50)
-    bands = band_confusions(ring_counts(truth, prediction, distance, 200, 50))
+    bands = band_counts(ring_counts(truth, [prediction], 200, 50)[0])
     only = np.where(dilated(truth, 50), truth, np.uint8(255))
     np.testing.assert_array_equal(bands[-1], confusion_matrix(only, prediction, 200))
 
@@ -125,12 +124,20 @@ def test_widths_that_eight_bits_cannot_hold_are_refused(width: int) -> None:
         distance_to_void(np.zeros((2, 2), np.uint8), width)
 
 
-def test_classes_out_of_range_are_refused() -> None:
-    truth = np.array([[255, 1, 0]], np.uint8)
-    distance = distance_to_void(truth, 3)
-    with pytest.raises(ValueError, match="class 1 is outside the 1 classes"):
-        ring_counts(truth, np.zeros_like(truth), distance, 1, 3)
-    with pytest.raises(ValueError, match="class 2 is outside the 2 classes"):
-        ring_counts(truth, np.full_like(truth, 2), distance, 2, 3)
+def test_classes_out_of_range_and_other_shapes_are_refused() -> None:
+    truth = np.array([[255, 1, 0, 0]], np.uint8)
+    with pytest.raises(ValueError, match="a label is outside the 1 classes"):
+        ring_counts(truth, [np.full_like(truth, 2)], 1, 3)
     with pytest.raises(ValueError, match="one shape"):
-        ring_counts(truth, truth[:, :2], distance, 2, 3)
+        ring_counts(truth, [truth[:, :2]], 2, 3)
+
+
+def test_several_predictions_share_one_truth() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, CLASSES, (40, 50)).astype(np.uint8)
+    truth[20, 5:9] = 255
+    guesses = [rng.integers(0, CLASSES, truth.shape).astype(np.uint8) for _ in range(2)]
+    both = ring_counts(truth, guesses, CLASSES, 7)
+    for guess, rings in zip(guesses, both, strict=True):
+        np.testing.assert_array_equal(rings, ring_counts(truth, [guess], CLASSES, 7)[0])
+        assert rings.sum() == dilated(truth, 7).sum()
