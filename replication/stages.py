@@ -135,16 +135,19 @@ def refine(settings: Settings, run: str) -> None:
 
 def evaluate(settings: Settings, run: str) -> None:
     """Measure every seed before and after the CRF: scores/, refined/ -> results/, metrics/."""
+    import numpy as np
+
+    from replication.evaluation.image_counts import ImageCounts, write_image_counts
     from replication.evaluation.run import evaluate_seed
     from replication.provenance import environment, sha256_file
 
     plan, dataset = settings.plan(run), _dataset(settings)
     ids = evaluated_ids(settings.profile, dataset)
-    seeds, trained = [], {}
+    seeds, counts, trained = [], [], {}
     for seed in settings.params.seeds:
         places = {kind: settings.place(kind, run, seed) for kind in ("runs", "scores", "refined")}
         trained = _record(places["runs"] / "train.json")
-        measured = evaluate_seed(
+        evaluation = evaluate_seed(
             dataset,
             "val",
             places["scores"],
@@ -153,10 +156,11 @@ def evaluate(settings: Settings, run: str) -> None:
             ids=ids,
             jobs=settings.params.jobs,
         )
+        counts.append(evaluation.image_counts)
         seeds.append(
             {
                 "seed": seed,
-                **measured,
+                **evaluation.measured,
                 "train": trained,
                 "score": _record(places["scores"] / "score.json"),
                 "refine": _record(places["refined"] / "refine.json"),
@@ -186,6 +190,8 @@ def evaluate(settings: Settings, run: str) -> None:
         "seeds": seeds,
         "environment": environment(),
     }
+    of_images = ImageCounts(tuple(ids), np.stack(counts))
+    write_image_counts(settings.place("results") / f"{run}.npz", of_images)
     write_json(settings.place("results") / f"{run}.json", result)
     write_json(settings.place("metrics") / f"{run}.json", headline(seeds))
 

@@ -145,11 +145,12 @@ def _count(
     ring = distance - np.uint8(1)  # void wraps around to 255
     cells = num_classes * num_classes
     # uint16 where it holds the number of every cell: half the time of wider ones.
-    kind = np.uint16 if width * cells <= 2**16 else np.int64
-    place = ring.astype(kind)  # (H, W), the number of the pixel's cell; outside the band, anything
-    place *= kind(cells)
-    row = truth.astype(kind)
-    row *= kind(num_classes)
+    kind = np.dtype(np.uint16 if width * cells <= 2**16 else np.int64)
+    # (H, W), the number of the pixel's cell; outside the band, anything
+    place: np.ndarray[tuple[int, ...], np.dtype[np.integer]] = ring.astype(kind)
+    place *= kind.type(cells)
+    row: np.ndarray[tuple[int, ...], np.dtype[np.integer]] = truth.astype(kind)
+    row *= kind.type(num_classes)
     place += row
     place += prediction.astype(kind)
     counts = np.bincount(place[ring < width], minlength=width * cells)
