@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from replication.errors import ReplicationError
+from replication.evaluation.cli import evaluate
 
 app = typer.Typer(
     help="DeepLab v2 (arXiv 1606.00915), replicated: from archives to the paper's tables.\n\n"
@@ -28,6 +29,7 @@ sample = typer.Typer(
 )
 app.add_typer(stage, name="stage")
 app.add_typer(sample, name="sample")
+app.command("evaluate")(evaluate)
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")
