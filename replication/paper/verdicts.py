@@ -1,4 +1,6 @@
-"""The rules that judge a cell and a claim, written once, before any run was made.
+"""The rules that judge a cell and a claim, written once, here.
+
+That of a cell was written before any run was made, that of a claim before any claim was judged.
 
 A cell, in words. Ours is the mean over seeds. The first of these that applies is the verdict:
 

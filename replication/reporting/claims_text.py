@@ -92,6 +92,7 @@ def claims_markdown(judged: list[JudgedClaim], evidence: Evidence, out_dir: Path
     tolerances = paper.load().tolerances
     context = {
         "note": claims_note(_results(judged, evidence), evidence.profile),
+        "total": len(judged),
         "counts": _counts(judged),
         "lines": lines,
         "rule": (verdicts.__doc__ or "").split("A claim says", 1)[1].strip(),
@@ -118,7 +119,7 @@ def _links(part: Part, evidence: Evidence, out_dir: Path) -> str:
 def _counts(judged: list[JudgedClaim]) -> str:
     """Say how many claims have which verdict, the best first."""
     times = Counter(one.verdict for one in judged)
-    return ", ".join(f"{times[v]} {v.value}" for v in reversed(ClaimVerdict) if times[v])
+    return "; ".join(f"{times[v]} {v.value}" for v in reversed(ClaimVerdict) if times[v])
 
 
 def claims_csv(judged: list[JudgedClaim], evidence: Evidence, out_dir: Path) -> str:
