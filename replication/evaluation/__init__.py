@@ -1,1 +1,1 @@
-"""How good label maps are: mean IOU, the trimap, the bootstrap; a run's stage and anyone's folder."""
+"""How good label maps are: mean IOU, trimap, bootstrap; for a run's stage and anyone's folder."""
