@@ -11,6 +11,7 @@ import typer
 
 from replication.crf.cli import app as crf
 from replication.errors import ReplicationError
+from replication.evaluation.cli import evaluate
 
 app = typer.Typer(
     help="DeepLab v2 (arXiv 1606.00915), replicated: from archives to the paper's tables.\n\n"
@@ -30,6 +31,7 @@ sample = typer.Typer(
 app.add_typer(stage, name="stage")
 app.add_typer(sample, name="sample")
 app.add_typer(crf, name="crf")
+app.command("evaluate")(evaluate)
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")

@@ -210,19 +210,22 @@ def _choose_crf(settings: Settings, run: str) -> tuple[CrfParameters, dict[str, 
 
 def evaluate(settings: Settings, run: str) -> None:
     """Measure every seed before and after the CRF: scores/, refined/ -> results/, metrics/."""
+    import numpy as np
+
+    from replication.evaluation.image_counts import ImageCounts, write_image_counts
     from replication.evaluation.run import evaluate_seed
     from replication.provenance import environment, sha256_file
 
     plan, dataset = settings.plan(run), _dataset(settings)
     ids = evaluated_ids(settings.profile, dataset)
-    seeds, trained, left_out = [], {}, set[str]()
+    seeds, counts, trained, left_out = [], [], {}, set[str]()
     for seed in settings.params.seeds:
         places = {kind: settings.place(kind, run, seed) for kind in ("runs", "scores", "refined")}
         trained = _record(places["runs"] / "train.json")
         refined = _record(places["refined"] / "refine.json")
         choice = refined.get("choice", {})
         left_out = set(choice["images"]) if choice.get("left_out") else set()
-        measured = evaluate_seed(
+        evaluation = evaluate_seed(
             dataset,
             "val",
             places["scores"],
@@ -232,15 +235,17 @@ def evaluate(settings: Settings, run: str) -> None:
             leave_out=left_out,
             jobs=settings.params.jobs,
         )
+        counts.append(evaluation.image_counts)
         seeds.append(
             {
                 "seed": seed,
-                **measured,
+                **evaluation.measured,
                 "train": trained,
                 "score": _record(places["scores"] / "score.json"),
                 "refine": refined,
             }
         )
+    counted = tuple(name for name in ids if name not in left_out)
     result = {
         "format": 1,
         "run": run,
@@ -249,7 +254,7 @@ def evaluate(settings: Settings, run: str) -> None:
         "data": {
             "name": dataset.name,
             "split": "val",
-            "images": sum(name not in left_out for name in ids),
+            "images": len(counted),
             "classes": list(dataset.classes),
             "meta_sha256": sha256_file(dataset.root / "meta.json"),
             "sources": dataset.meta["sources"],
@@ -265,6 +270,8 @@ def evaluate(settings: Settings, run: str) -> None:
         "seeds": seeds,
         "environment": environment(),
     }
+    of_images = ImageCounts(counted, np.stack(counts))
+    write_image_counts(settings.place("results") / f"{run}.npz", of_images)
     write_json(settings.place("results") / f"{run}.json", result)
     write_json(settings.place("metrics") / f"{run}.json", headline(seeds))
 

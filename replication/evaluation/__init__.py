@@ -1,1 +1,1 @@
-"""How good label maps are: confusion matrices, mean IOU, and the stage that evaluates a run."""
+"""How good label maps are: mean IOU, trimap, bootstrap; for a run's stage and anyone's folder."""

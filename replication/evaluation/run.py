@@ -11,19 +11,47 @@ from jaxtyping import Float32, Int64, UInt8
 from replication.data.canonical import DataSet
 from replication.data.labels import read_label
 from replication.errors import ReplicationError
+from replication.evaluation.class_counts import class_counts
 from replication.evaluation.confusion import Summary, confusion_matrix, summarise
 from replication.evaluation.parallel import over_images
+from replication.evaluation.trimap import WIDTH, TrimapCurve, ring_counts, trimap_curve
 from replication.inference.enlarge import enlarge
 from replication.inference.store import check_complete, read_scores, score_path, stored_ids
 
-Counts = Int64[np.ndarray, "N C C"]
+
+class Measured(Summary):
+    """A set of predictions in figures, with its trimap curve."""
+
+    trimap: TrimapCurve
 
 
 class BeforeAfter(TypedDict):
     """The two figures of a seed: argmax of the enlarged scores, and the CRF's labels."""
 
-    before: Summary
-    after: Summary
+    before: Measured
+    after: Measured
+
+
+@dataclass(frozen=True)
+class SeedEvaluation:
+    """One seed's figures, and what a bootstrap over images needs.
+
+    Attributes:
+        measured: ``before`` and ``after``, JSON-ready, in percent.
+        image_counts: int64 (2, N, 3, C): before and after, `class_counts` of each image.
+    """
+
+    measured: BeforeAfter
+    image_counts: Int64[np.ndarray, "2 N 3 C"]
+
+
+@dataclass
+class _Tally:
+    """What is counted over a whole set, before [0] and after [1] the CRF."""
+
+    images: Int64[np.ndarray, "2 N 3 C"]
+    confusion: Int64[np.ndarray, "2 C C"]
+    rings: Int64[np.ndarray, "2 width 3 C"]
 
 
 def best_class(scores: Float32[np.ndarray, "C H W"]) -> UInt8[np.ndarray, "H W"]:
@@ -48,46 +76,28 @@ class _Files:
 
 def _one_image(
     place: int, files: _Files, stride: int, num_classes: int
-) -> tuple[int, Int64[np.ndarray, "2 C C"]]:
+) -> tuple[int, Int64[np.ndarray, "2 C C"], Int64[np.ndarray, "2 width 3 C"]]:
     truth = read_label(files.truth, num_classes)
     size = truth.shape[0], truth.shape[1]
     name = str(files.scores)
     maps = enlarge(read_scores(files.scores, num_classes), stride, size, name)
-    before = confusion_matrix(truth, best_class(maps), num_classes, name=name)
-    labels = read_label(files.refined, num_classes)
-    after = confusion_matrix(truth, labels, num_classes, name=str(files.refined))
-    return place, np.stack([before, after])
+    labels = [best_class(maps), read_label(files.refined, num_classes)]
+    before = confusion_matrix(truth, labels[0], num_classes, name=name)
+    after = confusion_matrix(truth, labels[1], num_classes, name=str(files.refined))
+    rings = class_counts(np.stack(ring_counts(truth, labels, num_classes)))
+    return place, np.stack([before, after]), rings
 
 
-def image_confusions(
+def _tally(
     dataset: DataSet,
     ids: Sequence[str],
     scores_dir: Path,
     refined_dir: Path,
     *,
     stride: int,
-    jobs: int | None = None,
-) -> tuple[Counts, Counts]:
-    """Count each image by itself: what a bootstrap over images needs, and the whole set's sum.
-
-    Args:
-        dataset: the canonical data set.
-        ids: its images, each once.
-        scores_dir: holds ``ID.npz`` for exactly these ids.
-        refined_dir: holds ``ID.png`` for exactly these ids.
-        stride: output stride of the scores, pixels.
-        jobs: processes; None takes all usable cores.
-
-    Returns:
-        Before and after the CRF, int64 (N, C, C) each, in the order of ``ids``; rows truth.
-
-    Raises:
-        ReplicationError: a file is missing, stale, broken, of another size than its label, or holds
-            a value outside the classes; names it.
-    """
-    check_complete(scores_dir, ids, stored_ids(scores_dir), "scores")
-    refined = {p.stem for p in refined_dir.glob("*.png") if not p.name.startswith(".")}
-    check_complete(refined_dir, ids, refined, "refined labels")
+    jobs: int | None,
+) -> _Tally:
+    classes = dataset.num_classes
     tasks = [
         (
             place,
@@ -97,15 +107,21 @@ def image_confusions(
                 refined=refined_dir / f"{name}.png",
             ),
             stride,
-            dataset.num_classes,
+            classes,
         )
         for place, name in enumerate(ids)
     ]
-    counts = np.zeros((2, len(ids), dataset.num_classes, dataset.num_classes), np.int64)
+    tally = _Tally(
+        images=np.zeros((2, len(ids), 3, classes), np.int64),
+        confusion=np.zeros((2, classes, classes), np.int64),
+        rings=np.zeros((2, WIDTH, 3, classes), np.int64),
+    )
     # An image takes some 20 ms, a process 1 s to start.
-    for place, pair in over_images(_one_image, tasks, "evaluate", jobs, few=100):
-        counts[:, place] = pair
-    return counts[0], counts[1]
+    for place, confusion, rings in over_images(_one_image, tasks, "evaluate", jobs, few=100):
+        tally.images[:, place] = class_counts(confusion)
+        tally.confusion += confusion
+        tally.rings += rings
+    return tally
 
 
 def evaluate_seed(
@@ -118,32 +134,40 @@ def evaluate_seed(
     ids: Sequence[str] | None = None,
     leave_out: Collection[str] = (),
     jobs: int | None = None,
-) -> BeforeAfter:
+) -> SeedEvaluation:
     """Evaluate a seed over a whole split with one confusion matrix (recipe: Testing).
 
     Args:
+        dataset: the canonical data set.
         split: the split's name, such as ``val``.
-        ids: the part of the split that was scored; None is all of it.
+        scores_dir: holds ``ID.npz`` for exactly the images.
+        refined_dir: holds ``ID.png`` for exactly the images.
+        stride: output stride of the scores, pixels.
+        ids: the part of the split that was scored, each id once; None is all of it.
         leave_out: those of them that don't count, such as the images of a search.
-        dataset, scores_dir, refined_dir, stride, jobs: as `image_confusions`.
+        jobs: processes; None takes all usable cores.
 
     Returns:
-        ``before`` and ``after``: `Summary` dicts, JSON-ready, in percent.
+        Figures before and after the CRF, with the trimap of 1 to 40 pixels; and the class counts
+        of each counted image, in the order of the ids.
 
     Raises:
-        ReplicationError: as `image_confusions`, or no image is left.
+        ReplicationError: a file is missing, stale, broken, of another size than its label, or holds
+            a value outside the classes; names it. Or no image is left to count.
     """
     wanted = dataset.ids(split) if ids is None else ids
-    counts = np.array([name not in leave_out for name in wanted])
-    if not counts.any():
+    check_complete(scores_dir, wanted, stored_ids(scores_dir), "scores")
+    refined = {p.stem for p in refined_dir.glob("*.png") if not p.name.startswith(".")}
+    check_complete(refined_dir, wanted, refined, "refined labels")
+    counted = [name for name in wanted if name not in leave_out]
+    if not counted:
         raise ReplicationError(
             f"{refined_dir}: all {len(wanted)} images chose the CRF's parameters, and "
             "`crf.search.exclude` leaves none to measure; set it to false, or search on fewer"
         )
-    before, after = image_confusions(
-        dataset, wanted, scores_dir, refined_dir, stride=stride, jobs=jobs
+    tally = _tally(dataset, counted, scores_dir, refined_dir, stride=stride, jobs=jobs)
+    before, after = (
+        Measured(**summarise(tally.confusion[stage]), trimap=trimap_curve(tally.rings[stage]))
+        for stage in (0, 1)
     )
-    return {
-        "before": summarise(before[counts].sum(axis=0)),
-        "after": summarise(after[counts].sum(axis=0)),
-    }
+    return SeedEvaluation({"before": before, "after": after}, tally.images)

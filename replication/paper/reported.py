@@ -21,6 +21,7 @@ ResultField = Literal[
 ]
 KeyValue = bool | int | str | list[int]
 CellName = tuple[str, str]  # (row id, column name)
+CLAIM_TOLERANCES = ("difference", "same", "ratio", "equal_speed")
 
 
 class _Strict(BaseModel):
@@ -136,6 +137,11 @@ class Table(_Strict):
         """Return the runs that fill the table, in row order, each once."""
         return list(dict.fromkeys(row.run for row in self.rows if row.run is not None))
 
+    def find(self, cell: CellName) -> tuple[Row, Column]:
+        """Return the row and the column of ``cell`` (row id, column name)."""
+        row = next(row for row in self.rows if row.id == cell[0])
+        return row, next(column for column in self.columns if column.name == cell[1])
+
     def reported(self, cell: CellName) -> float:
         """Return the paper's value of ``cell`` (row id, column name)."""
         return next(row.reported[cell[1]] for row in self.rows if row.id == cell[0])
@@ -146,6 +152,43 @@ class Table(_Strict):
         return round(self.reported(effect.of) - self.reported(effect.over), decimals)
 
 
+class Ratio(_Strict):
+    """Cell ``of`` divided by cell ``over``, both of one table."""
+
+    table: str
+    of: CellName
+    over: CellName
+
+
+class Claim(_Strict):
+    """What the paper says in words, and the numbers that it rests on.
+
+    Attributes:
+        source: where the paper shows it, such as ``table 1``.
+        kind: ``difference`` (one thing beats another, or loses where the number is negative),
+            ``same`` (no difference) or ``ratio``.
+        effects: ids of differences in `Reported.tables`, all of which the claim is about.
+        ratio: the two cells of a claim of kind ``ratio``.
+        reported: the paper's differences in points, where no table here holds them: not run yet.
+    """
+
+    id: str
+    source: Annotated[list[str], Field(min_length=1)]
+    kind: Literal["difference", "same", "ratio"]
+    text: str
+    effects: list[str] = []
+    ratio: Ratio | None = None
+    reported: list[float] = []
+
+    @model_validator(mode="after")
+    def _one_way_to_be_measured(self) -> "Claim":
+        if sum(map(bool, (self.effects, self.ratio, self.reported))) > 1:
+            raise ValueError(f"claim `{self.id}` must name effects, ratio or numbers")
+        if (self.kind == "ratio") != (self.ratio is not None):
+            raise ValueError(f"claim `{self.id}` of kind {self.kind} does not fit its `ratio`")
+        return self
+
+
 class Reported(_Strict):
     """Everything that the paper reports and this package compares itself with."""
 
@@ -153,10 +196,29 @@ class Reported(_Strict):
     source: str
     tolerances: dict[str, Tolerance]
     tables: dict[str, Table]
+    claims: list[Claim] = []
+
+    @model_validator(mode="after")
+    def _claims_name_what_there_is(self) -> "Reported":
+        effects = Counter(effect.id for table in self.tables.values() for effect in table.effects)
+        claims = Counter(claim.id for claim in self.claims)
+        for name, times in (effects + claims).items():
+            if effects[name] > 1 or claims[name] > 1:
+                raise ValueError(f"two effects or two claims are named `{name}` ({times})")
+        for claim in self.claims:
+            if unknown := set(claim.effects) - set(effects):
+                raise ValueError(f"claim `{claim.id}`: no table has an effect `{min(unknown)}`")
+            if claim.ratio is not None:
+                table = self.tables[claim.ratio.table]
+                cells = {(row.id, column.name) for row in table.rows for column in table.columns}
+                if not {claim.ratio.of, claim.ratio.over} <= cells:
+                    raise ValueError(f"claim `{claim.id}` names a cell that its table lacks")
+        return self
 
     @model_validator(mode="after")
     def _tolerances_known(self) -> "Reported":
         named = {column.tolerance for table in self.tables.values() for column in table.columns}
+        named |= set(CLAIM_TOLERANCES) if self.claims else set()
         if unknown := named - set(self.tolerances):
             raise ValueError(f"tolerance `{min(unknown)}` is not declared")
         return self
@@ -164,6 +226,15 @@ class Reported(_Strict):
     def runs(self) -> list[str]:
         """Return every run that fills a cell, in the paper's order, each once."""
         return list(dict.fromkeys(run for table in self.tables.values() for run in table.runs()))
+
+    def effect(self, name: str) -> tuple[Table, Effect]:
+        """Return the effect of an id, and its table."""
+        return next(
+            (table, effect)
+            for table in self.tables.values()
+            for effect in table.effects
+            if effect.id == name
+        )
 
     def within(self, column: Column) -> float | None:
         """Return the declared tolerance of a column's cells, None where they are not judged."""

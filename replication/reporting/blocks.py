@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from replication.paper.reported import Column, KeyValue
+from replication.paper.verdicts import Bounds
 from replication.reporting.comparison import Cell, ComparedRow, Comparison
 
 NOT_RUN = "not run"
@@ -54,13 +55,25 @@ def signed(value: float | None, decimals: int) -> str:
     return f"{value:+.{decimals}f}" if value else f"{value:.{decimals}f}"
 
 
+def interval_text(interval: Bounds | None, decimals: int) -> str:
+    """Print an interval as [low, high]; nothing where there is none."""
+    if interval is None:
+        return ""
+    low, high = (round(bound, decimals) + 0.0 for bound in interval)  # no -0.0
+    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
 def ours_text(cell: Cell) -> str:
-    """Print our value, with the standard deviation where there are several seeds."""
+    """Print our value, ± the deviation over seeds, and its interval, as far as there are any."""
     if cell.ours is None:
         return NOT_RUN
     decimals = cell.column.decimals
-    spread = "" if cell.std is None else f" ± {cell.std:.{decimals}f}"
-    return f"{cell.ours:.{decimals}f}{spread}"
+    texts = [f"{cell.ours:.{decimals}f}"]
+    if cell.std is not None:
+        texts.append(f"± {cell.std:.{decimals}f}")
+    if cell.interval is not None:
+        texts.append(interval_text(cell.interval, decimals))
+    return " ".join(texts)
 
 
 def ratio_text(value: float | None) -> str:

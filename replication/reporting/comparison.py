@@ -1,10 +1,10 @@
 """A table of the paper set against our results: values, differences and verdicts, not yet text."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from replication.paper.reported import Column, Effect, Reported, Row, Table
-from replication.paper.verdicts import Verdict, difference, judge_cell
+from replication.paper.verdicts import Bounds, Verdict, difference, judge_cell
+from replication.reporting.evidence import Evidence
 from replication.reporting.results import Result
 
 
@@ -13,8 +13,10 @@ class Cell:
     """One measured cell; numbers are in the column's unit, rounded to its decimals.
 
     ``ours``, ``std`` and ``difference`` are None where nothing was run (``std`` also with one
-    seed). The ratios are to the table's first row, only in columns that ask for them;
-    ``ours_ratio`` is None unless both rows were trained on one kind of device and precision.
+    seed). ``interval`` is the 95 % interval of ours over images, None where the result has no
+    counts of images or the cell is no mean IOU. The ratios are to the table's first row, only in
+    columns that ask for them; ``ours_ratio`` is None unless both rows were trained on one kind of
+    device and precision.
     """
 
     column: Column
@@ -23,6 +25,7 @@ class Cell:
     std: float | None
     difference: float | None
     verdict: Verdict
+    interval: Bounds | None = None
     reported_ratio: float | None = None
     ours_ratio: float | None = None
 
@@ -58,16 +61,15 @@ class Comparison:
         return list({r.result.run: r.result for r in self.rows if r.result is not None}.values())
 
 
-def compare(table: Table, results: Mapping[str, Result | None], reported: Reported) -> Comparison:
-    """Set ``table`` against ``results`` (by run name; None or absent: not run)."""
+def compare(table: Table, evidence: Evidence, reported: Reported) -> Comparison:
+    """Set ``table`` against the results of a profile (a run without one: not run)."""
     rows = []
     for row in table.rows:
-        result = results.get(row.run) if row.run is not None else None
         cells = {
-            column.name: _cell(row, column, result, tolerance=reported.within(column))
+            column.name: _cell(row, column, evidence, tolerance=reported.within(column))
             for column in table.columns
         }
-        rows.append(ComparedRow(row, result, cells))
+        rows.append(ComparedRow(row, evidence.result(row.run), cells))
     rows = [_with_ratios(row, rows[0]) for row in rows]
     by_id = {row.row.id: row.cells for row in rows}
     effects = []
@@ -80,15 +82,17 @@ def compare(table: Table, results: Mapping[str, Result | None], reported: Report
     return Comparison(table, rows, effects)
 
 
-def _cell(row: Row, column: Column, result: Result | None, *, tolerance: float | None) -> Cell:
-    paper = row.reported[column.name]
-    measure = result.measure(row.field(column), column.scale) if result is not None else None
+def _cell(row: Row, column: Column, evidence: Evidence, *, tolerance: float | None) -> Cell:
+    paper, field, result = row.reported[column.name], row.field(column), evidence.result(row.run)
+    measure = result.measure(field, column.scale) if result is not None else None
+    interval = evidence.interval(row.run, field)
     verdict = judge_cell(
         paper,
         None if measure is None else measure.mean,
         comparable=result is not None and result.comparable,
         tolerance=tolerance,
         decimals=column.decimals,
+        interval=interval,
     )
     if measure is None:
         return Cell(column, paper, None, None, None, verdict)
@@ -99,7 +103,14 @@ def _cell(row: Row, column: Column, result: Result | None, *, tolerance: float |
         std=None if measure.std is None else round(measure.std, column.decimals),
         difference=difference(paper, measure.mean, column.decimals),
         verdict=verdict,
+        interval=_rounded(interval, column.decimals),
     )
+
+
+def _rounded(interval: Bounds | None, decimals: int) -> Bounds | None:
+    if interval is None:
+        return None
+    return round(interval[0], decimals), round(interval[1], decimals)
 
 
 def _with_ratios(row: ComparedRow, first: ComparedRow) -> ComparedRow:

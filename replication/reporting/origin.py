@@ -32,6 +32,18 @@ def title_note(results: list[Result], profile: str) -> str:
     return f"on {' and '.join(foreign)}: numbers not comparable with the paper's"
 
 
+def claims_note(results: list[Result], profile: str) -> str:
+    """End the claims' title by saying what data their verdicts hold for."""
+    if not results:
+        return f"profile {profile}: not run yet"
+    foreign = list(dict.fromkeys(_source(r) for r in results if not r.comparable))
+    if not foreign:
+        return f"profile {profile}"
+    if all(r.data.name.endswith(" sample") for r in results):
+        return f"on sample data ({results[0].data.name}): verdicts hold for these images alone"
+    return f"on {' and '.join(foreign)}: verdicts hold for these images alone"
+
+
 def _source(result: Result) -> str:
     if result.data.name.endswith(" sample"):
         return f"rendered sample data ({result.data.name})"

@@ -23,6 +23,13 @@ class _Open(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
 
+class Trimap(_Open):
+    """Mean IOU in percent by width of the band, pixels; None where no pixel lies in it."""
+
+    width: list[int]
+    miou: list[Percent | None]
+
+
 class Evaluation(_Open):
     """Accuracies of one set of predictions, in percent; None where undefined (absent classes)."""
 
@@ -31,6 +38,7 @@ class Evaluation(_Open):
     pixel_accuracy: Percent | None
     mean_accuracy: Percent | None
     confusion: list[list[int]]  # rows truth, columns prediction, pixels
+    trimap: Trimap | None = None
 
 
 class Training(_Open):

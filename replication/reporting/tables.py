@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from replication import atomic
 from replication.errors import ReplicationError
+from replication.evaluation.bootstrap import RESAMPLES, SEED
 from replication.paper import reported as paper
 from replication.paper.reported import KeyValue
-from replication.reporting.blocks import blocks, key_text, signed
+from replication.reporting.blocks import blocks, interval_text, key_text, signed
+from replication.reporting.claims_text import write_claims
 from replication.reporting.comparison import Cell, Comparison, compare
+from replication.reporting.evidence import Evidence
 from replication.reporting.origin import made_from, setting_names, settings_of, title_note
-from replication.reporting.results import Result, read_result, result_path
+from replication.reporting.results import Result, result_path
+from replication.reporting.template import environment
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -34,22 +36,24 @@ _TEX = {
 def write_tables(
     results_dir: Path, out_dir: Path, profile: str, *, tables: Sequence[str] | None = None
 ) -> list[Path]:
-    """Write ``table<n>.md``, ``.csv`` and ``.tex`` for each table of the paper.
+    """Write ``table<n>.md``, ``.csv`` and ``.tex`` for each table of the paper, and its claims.
 
     Args:
-        results_dir: the profile's results, ``results/<profile>``, one ``<run>.json`` per run; a
-            run without a file gives rows that say `not run`.
+        results_dir: the profile's results, ``results/<profile>``, one ``<run>.json`` per run with
+            its counts of images, ``<run>.npz``; a run without a file gives rows that say `not run`,
+            one without counts has no intervals.
         out_dir: where the tables go, usually ``tables/<profile>``.
         profile: name that the results must carry.
-        tables: names such as ``table1``; all that are known if None.
+        tables: names such as ``table1``; all that are known, and ``claims``, if None.
 
     Returns:
-        The files written, in table order.
+        The files written, in table order, claims last.
 
     Raises:
         ReplicationError: an unknown table, or a result that is corrupt or of another profile.
     """
     reported = paper.load()
+    evidence = Evidence(results_dir, profile)
     written: list[Path] = []
     for name in tables if tables is not None else list(reported.tables):
         if name not in reported.tables:
@@ -58,8 +62,7 @@ def write_tables(
                 + ", ".join(reported.tables)
             )
         table = reported.tables[name]
-        results = {run: read_result(results_dir, run, profile) for run in table.runs()}
-        comparison = compare(table, results, reported)
+        comparison = compare(table, evidence, reported)
         texts = {
             "md": markdown(comparison, profile, os.path.relpath(results_dir, out_dir)),
             "csv": tidy_csv(comparison, results_dir, out_dir),
@@ -69,24 +72,24 @@ def write_tables(
             path = out_dir / f"{name}.{suffix}"
             atomic.write_text(path, text)
             written.append(path)
-    return written
+    return written if tables is not None else [*written, *write_claims(evidence, out_dir)]
 
 
 def markdown(comparison: Comparison, profile: str, link: str) -> str:
     """Return the table as Markdown; ``link`` leads from its folder to the results' folder."""
-    return _environment().get_template("table.md.j2").render(_context(comparison, profile, link))
+    return environment().get_template("table.md.j2").render(_context(comparison, profile, link))
 
 
 def latex(comparison: Comparison, profile: str, link: str) -> str:
     """Return the table as a LaTeX ``table*`` (needs booktabs)."""
-    environment = _environment(
+    tex = environment(
         block_start_string="<%",
         block_end_string="%>",
         variable_start_string="<<",
         variable_end_string=">>",
     )
-    environment.filters["tex"] = tex_escape
-    return environment.get_template("table.tex.j2").render(_context(comparison, profile, link))
+    tex.filters["tex"] = tex_escape
+    return tex.get_template("table.tex.j2").render(_context(comparison, profile, link))
 
 
 def tex_escape(text: object) -> str:
@@ -100,8 +103,9 @@ def tex_escape(text: object) -> str:
 def tidy_csv(comparison: Comparison, results_dir: Path, out_dir: Path) -> str:
     """Return one line per row: keys, then per column reported, ours, std, difference, verdict.
 
-    Ours is rounded as printed; a number that does not exist is an empty field, and its verdict
-    says `not run`. ``result_file`` is relative to ``out_dir``.
+    A mean IOU has its 95 % interval, ``[low, high]``, besides. Ours is rounded as printed; a number
+    that does not exist is an empty field, and its verdict says `not run`. ``result_file`` is
+    relative to ``out_dir``.
     """
     table = comparison.table
     lines = []
@@ -139,6 +143,8 @@ def _csv_cell(cell: Cell) -> dict[str, str]:
         f"difference_{name}": number(cell.difference),
         f"verdict_{name}": cell.verdict.value,
     }
+    if cell.column.field.endswith(".miou"):
+        fields[f"ours_interval_{name}"] = interval_text(cell.interval, decimals)
     if cell.column.ratio:
         for whose, ratio in (("reported", cell.reported_ratio), ("ours", cell.ours_ratio)):
             fields[f"{whose}_ratio_{name}"] = "" if ratio is None else f"{ratio:.3f}"
@@ -147,17 +153,6 @@ def _csv_cell(cell: Cell) -> dict[str, str]:
 
 def _csv_key(value: KeyValue) -> str:
     return str(value) if type(value) is int else key_text(value)  # without a thousands comma
-
-
-def _environment(**delimiters: str) -> Environment:
-    return Environment(
-        loader=PackageLoader("replication.reporting"),
-        autoescape=select_autoescape(),  # of HTML only: Markdown and LaTeX are no HTML
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        **delimiters,  # type: ignore[arg-type]
-    )
 
 
 def _context(comparison: Comparison, profile: str, link: str) -> dict[str, Any]:
@@ -174,6 +169,8 @@ def _context(comparison: Comparison, profile: str, link: str) -> dict[str, Any]:
         "mixed": _mixed(results),
         "blocks": blocks(comparison),
         "link": Path(link).as_posix(),
+        "resamples": RESAMPLES if _has_interval(comparison) else None,
+        "seed": SEED,
         "has_ratio": any(column.ratio for column in table.columns),
         "effects": [
             (
@@ -188,6 +185,10 @@ def _context(comparison: Comparison, profile: str, link: str) -> dict[str, Any]:
         ],
         "test_set": ", ".join(f"{value} ({name})" for name, value in table.test_set.items()),
     }
+
+
+def _has_interval(comparison: Comparison) -> bool:
+    return any(c.interval is not None for row in comparison.rows for c in row.cells.values())
 
 
 def _mixed(results: list[Result]) -> bool:

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 from replication.data.canonical import DataSet
 from replication.data.labels import write_label
 from replication.errors import ReplicationError
+from replication.evaluation.class_counts import HIT, PREDICTED, TRUE
 from replication.evaluation.confusion import confusion_matrix, mean_iou
 from replication.evaluation.parallel import over_images, processes
-from replication.evaluation.run import best_class, evaluate_seed, image_confusions
+from replication.evaluation.run import best_class, evaluate_seed
 from replication.inference.enlarge import enlarge
 from replication.inference.store import read_scores, write_scores
 
@@ -56,7 +58,7 @@ def test_equals_counting_by_hand(dataset: DataSet, places: tuple[Path, Path]) ->
         best = enlarge(read_scores(scores / f"{name}.npz"), 8, size).argmax(0)
         np.add.at(before, (truth[valid], best[valid]), 1)
         np.add.at(after, (truth[valid], read(refined / f"{name}.png")[valid]), 1)
-    result = evaluate_seed(dataset, "val", scores, refined, stride=8)
+    result = evaluate_seed(dataset, "val", scores, refined, stride=8).measured
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     np.testing.assert_array_equal(result["before"]["confusion"], before)
     np.testing.assert_array_equal(result["after"]["confusion"], after)
@@ -67,14 +69,39 @@ def test_equals_counting_by_hand(dataset: DataSet, places: tuple[Path, Path]) ->
 def test_images_are_counted_in_the_order_of_their_ids(
     dataset: DataSet, places: tuple[Path, Path]
 ) -> None:
-    before, after = image_confusions(dataset, IDS, *places, stride=8)
-    assert before.shape == after.shape == (3, 4, 4)
+    counts = evaluate_seed(dataset, "val", *places, stride=8).image_counts
+    assert counts.shape == (2, 3, 3, 4)
     for place, name in enumerate(IDS):
         truth = read(dataset.label_path(name))
         expected = confusion_matrix(truth, read(places[1] / f"{name}.png"), 4)
-        np.testing.assert_array_equal(after[place], expected)
-    backwards, _ = image_confusions(dataset, IDS[::-1], *places, stride=8)
-    np.testing.assert_array_equal(backwards[::-1], before)
+        np.testing.assert_array_equal(counts[1, place, HIT], np.diag(expected))
+        np.testing.assert_array_equal(counts[1, place, TRUE], expected.sum(axis=1))
+        np.testing.assert_array_equal(counts[1, place, PREDICTED], expected.sum(axis=0))
+    other = evaluate_seed(dataset, "val", *places, stride=8, ids=IDS[::-1]).image_counts
+    np.testing.assert_array_equal(other[:, ::-1], counts)
+
+
+def test_the_trimap_is_mean_iou_within_a_dilated_contour(
+    dataset: DataSet, places: tuple[Path, Path]
+) -> None:
+    measured = evaluate_seed(dataset, "val", *places, stride=8).measured
+    labels = {
+        "before": lambda name, size: enlarge(
+            read_scores(places[0] / f"{name}.npz"), 8, size
+        ).argmax(0),
+        "after": lambda name, size: read(places[1] / f"{name}.png"),
+    }
+    for stage, label in labels.items():
+        curve = measured[stage]["trimap"]
+        assert curve["width"] == list(range(1, 41))
+        for width in (1, 2, 40):
+            total = np.zeros((4, 4), int)
+            for name, size in zip(IDS, SIZES, strict=True):
+                truth = read(dataset.label_path(name))
+                void = truth == 255
+                band = binary_dilation(void, np.ones((2 * width + 1,) * 2)) & ~void
+                np.add.at(total, (truth[band], label(name, size)[band]), 1)
+            assert curve["miou"][width - 1] == pytest.approx(mean_iou(total), abs=1e-9)
 
 
 def test_part_of_a_split_and_only_that(dataset: DataSet, places: tuple[Path, Path]) -> None:
@@ -154,9 +181,9 @@ def test_real_scores_give_the_known_figure(shared: Path) -> None:
 def test_images_of_a_search_can_be_left_out(dataset: DataSet, places: tuple[Path, Path]) -> None:
     scores, refined = places
     left = evaluate_seed(dataset, "val", scores, refined, stride=8, leave_out=["a"])
-    counts = image_confusions(dataset, ["c", "b"], *_copies(places, ["c", "b"]), stride=8)
-    assert left["before"]["confusion"] == counts[0].sum(axis=0).tolist()
-    assert left["after"]["confusion"] == counts[1].sum(axis=0).tolist()
+    alone = evaluate_seed(dataset, "val", *_copies(places, ["c", "b"]), stride=8, ids=["c", "b"])
+    assert left.measured == alone.measured
+    np.testing.assert_array_equal(left.image_counts, alone.image_counts)
     with pytest.raises(ReplicationError, match=r"all 3 images .* `crf\.search\.exclude`"):
         evaluate_seed(dataset, "val", scores, refined, stride=8, leave_out=IDS)
 

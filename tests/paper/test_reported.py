@@ -74,6 +74,39 @@ def test_crf_gains_of_table_1_span_the_claimed_range(transcription: dict[str, An
     assert [min(gains), max(gains)] == claim["delta"]
 
 
+def test_every_claim_is_here_with_its_number(transcription: dict[str, Any]) -> None:
+    theirs = {claim["id"]: claim for claim in transcription["claims"]}
+    assert [claim.id for claim in load().claims] == list(theirs)
+    for claim in load().claims:
+        numbers = list(claim.reported)
+        for name in claim.effects:
+            table, effect = load().effect(name)
+            numbers.append(table.reported_effect(effect))
+        if claim.ratio is not None:
+            table = load().tables[claim.ratio.table]
+            ratio = table.reported(claim.ratio.of) / table.reported(claim.ratio.over)
+            numbers.append(round(ratio, 2))
+        said = theirs[claim.id].get("delta", theirs[claim.id].get("ratio", []))
+        said = said if isinstance(said, list) else [said]
+        assert {min(numbers), max(numbers)} == {min(said), max(said)} if said else not numbers
+        source = theirs[claim.id]["from"]
+        assert [s.replace(" ", "") for s in claim.source] == (
+            source if isinstance(source, list) else [source]
+        )
+
+
+def test_claims_of_no_difference_are_those_within_its_tolerance() -> None:
+    within = load().tolerances["same"].within
+    assert within is not None
+    for claim in load().claims:
+        numbers = [
+            *claim.reported,
+            *(t.reported_effect(e) for t, e in map(load().effect, claim.effects)),
+        ]
+        for number in numbers:
+            assert (abs(number) <= within) == (claim.kind == "same") or claim.id == "cityscapes_crf"
+
+
 def test_runs_of_each_table_and_every_run_once() -> None:
     tables = load().tables
     assert [tables[f"table{n}"].runs() for n in (1, 2, 3)] == [TABLE_1, TABLE_2, TABLE_3]
@@ -119,6 +152,28 @@ def _break(content: dict[str, Any], how: str) -> None:
             content["tolerances"]["miou"]["within"] = -1
         case "effect of nothing":
             table["effects"][0]["of"] = ("fov_9x9", "miou_before")
+        case _:
+            _break_claims(content, how)
+
+
+def _break_claims(content: dict[str, Any], how: str) -> None:
+    claims = content["claims"]
+    match how:
+        case "claim of nothing":
+            claims[0]["effects"] = ["rate_9"]
+        case "claim of two kinds":
+            claims[0]["reported"] = [1.0]
+        case "ratio of nothing":
+            claims[2]["ratio"]["of"] = ("fov_9x9", "miou_before")
+        case "ratio without cells":
+            claims[0]["kind"] = "ratio"
+        case "two claims of one name":
+            claims.append(claims[0])
+        case "two effects of one name":
+            effects = content["tables"]["table1"]["effects"]
+            effects.append(effects[0])
+        case "claims without tolerance":
+            del content["tolerances"]["same"]
 
 
 @pytest.mark.parametrize(
@@ -132,6 +187,13 @@ def _break(content: dict[str, Any], how: str) -> None:
         "undeclared tolerance",
         "negative tolerance",
         "effect of nothing",
+        "claim of nothing",
+        "claim of two kinds",
+        "ratio of nothing",
+        "ratio without cells",
+        "two claims of one name",
+        "two effects of one name",
+        "claims without tolerance",
     ],
 )
 def test_faults_are_refused(how: str) -> None:

@@ -12,6 +12,10 @@ HEAVY = ("torch", "lightning", "pandas", "matplotlib", "dvc")
     "module",
     [
         "replication.paper.verdicts",
+        "replication.evaluation.cli",
+        "replication.evaluation.folder",
+        "replication.evaluation.markdown",
+        "replication.reporting.claims_text",
         "replication.reporting.tables",
         "replication.reporting.before_after",
         "replication.reporting.curves",

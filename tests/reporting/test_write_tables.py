@@ -46,10 +46,12 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
     (folder / f"{result['run']}.json").write_text(json.dumps(result))
 
 
-def test_nine_files(demo_results: Path, out: Path) -> None:
+def test_nine_files_and_the_claims(demo_results: Path, out: Path) -> None:
     written = write_tables(demo_results, out, "demo")
     assert [p.name for p in written] == [
-        f"table{n}.{suffix}" for n in (1, 2, 3) for suffix in ("md", "csv", "tex")
+        *(f"table{n}.{suffix}" for n in (1, 2, 3) for suffix in ("md", "csv", "tex")),
+        "claims.md",
+        "claims.csv",
     ]
     assert all(p.parent == out and p.stat().st_size > 300 for p in written)
 

@@ -1,0 +1,15 @@
+"""The jinja2 environment of everything that is written as text."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+
+def environment(**delimiters: str) -> Environment:
+    """Return an environment that reads this package's templates; a missing value is an error."""
+    return Environment(
+        loader=PackageLoader("replication.reporting"),
+        autoescape=select_autoescape(),  # of HTML only: Markdown and LaTeX are no HTML
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        **delimiters,  # type: ignore[arg-type]
+    )
