@@ -793,7 +793,7 @@ def _child(place: Place, source: Source) -> "subprocess.Popen[str]":
     )
 
 
-def _await(condition: Callable[[], bool], seconds: float = 30) -> None:
+def _await(condition: Callable[[], bool], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "waited in vain"
