@@ -6,7 +6,7 @@ Each network runs in a process of its own, with random crops and random initial 
 own batch at the profile's crop, through the code that trains. One row a network, in
 benchmarks/results/one_update_<profile>_<machine>.csv: seconds of the update, memory at its peak
 (resident on a CPU, allocated on a GPU), seconds a crop. A second update is timed where the first,
-which also sets up, took less than a minute.
+which also sets up, took less than a minute. Rows of networks that are not named stay.
 """
 
 import argparse
@@ -121,21 +121,29 @@ def main() -> None:
     if given.inside:
         print(json.dumps(measure(given.runs[0], given.profile)))
         return
-    rows: list[dict[str, Any]] = []
     machine = re.sub(r"\W+", "-", environment()["processor"]).strip("-")
     for run in given.runs or known:
         command = [sys.executable, __file__, run, "--profile", given.profile, "--inside"]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        rows.append(json.loads(output.splitlines()[-1]))
-        print(rows[-1], flush=True)
-        device = re.sub(r"\W+", "-", rows[-1]["device"])
+        row = json.loads(output.splitlines()[-1])
+        print(row, flush=True)
+        device = re.sub(r"\W+", "-", row["device"])
         name = f"one_update_{given.profile}_{machine}_{device}.csv"
-        out = ROOT / "benchmarks" / "results" / name
-        out.parent.mkdir(exist_ok=True)
-        with out.open("w", newline="", encoding="utf-8") as stream:
-            table = csv.DictWriter(stream, list(rows[0]))
-            table.writeheader()
-            table.writerows(rows)
+        put(ROOT / "benchmarks" / "results" / name, row, known)
+
+
+def put(out: Path, row: dict[str, Any], order: list[str]) -> None:
+    """Write the row into the table ``out`` in place of the same run's, the others kept."""
+    rows = {run: {} for run in order}
+    if out.is_file():
+        with out.open(newline="", encoding="utf-8") as stream:
+            rows |= {old["run"]: old for old in csv.DictReader(stream)}
+    rows[row["run"]] = row
+    out.parent.mkdir(exist_ok=True)
+    with out.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, list(row))
+        table.writeheader()
+        table.writerows(kept for kept in rows.values() if kept)
 
 
 if __name__ == "__main__":
