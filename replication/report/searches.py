@@ -17,6 +17,7 @@ from replication.reporting.heatmap import nearest
 LEFT, RIGHT, TOP, BOTTOM = 34, 214, 8, 128  # of a panel's frame, SVG's own units
 WIDTH, HEIGHT = 220, 164
 _DOT = 3.4
+_OVERLAP = 0.4  # of two squares: a browser may leave a seam where they only meet
 _COLOURS = "cividis"
 _MOST_TICKS = 4
 _SEARCHED = ("w1", "sigma_alpha", "sigma_beta")
@@ -162,7 +163,7 @@ def _panel(place: int, result: Mapping[str, Any], colour: Callable[[float], str]
         dots[point["sigma_alpha"], point["sigma_beta"]] = point  # the last of a place stays
 
     def mark(point: Point, *, is_dot: bool) -> Mark:
-        size = (_DOT, _DOT) if is_dot else (abs(x.step), abs(y.step))
+        size = (_DOT, _DOT) if is_dot else (abs(x.step) + _OVERLAP, abs(y.step) + _OVERLAP)
         return Mark(
             is_dot=is_dot,
             x=x.at(point["sigma_alpha"]),
