@@ -105,6 +105,30 @@ def stage_figures(root: Root = HERE) -> None:
     _in_turn("figures", root)
 
 
+@stage.command("report")
+def stage_report(root: Root = HERE) -> None:
+    """Build the web report from results, searches, tables, figures and images on disk."""
+    _in_turn("report", root)
+
+
+@app.command()
+def report(
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    profile: Annotated[str | None, typer.Option(help="Another profile than params.yaml's.")] = None,
+    root: Root = HERE,
+) -> None:
+    """Build the web report, report/PROFILE/index.html, from what is on disk."""
+    import webbrowser
+
+    from replication import stages
+    from replication.plan import load
+
+    page = stages.report(load(root.resolve(), profile))
+    typer.echo(page)
+    if open_it and not webbrowser.open(page.as_uri()):
+        raise ReplicationError(f"no browser answered; open {page} in one")
+
+
 @app.command()
 def runs(root: Root = HERE) -> None:
     """List every run: the paper's numbers, and what the profile makes of its recipe."""

@@ -139,24 +139,31 @@ class Settings:
         return self.root.joinpath(*parts)
 
 
-def load(root: Path) -> Settings:
+def load(root: Path, profile_name: str | None = None) -> Settings:
     """Read and validate all settings under ``root``.
+
+    Args:
+        root: the folder of params.yaml, experiments.yaml and profiles/.
+        profile_name: looks at another profile's outputs than params.yaml's; nothing is made with
+            it, so that its images need not be there.
 
     Raises:
         ReplicationError: one line naming the file, the key, the value and the cure.
     """
     params = parse(Params, root / "params.yaml")
+    if profile_name is not None:
+        params = params.model_copy(update={"profile": profile_name})
     path = root / "profiles" / f"{params.profile}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        said = "--profile" if profile_name else f"{root / 'params.yaml'}: `profile`"
         raise ReplicationError(
-            f"{root / 'params.yaml'}: `profile` is {params.profile!r}, and {path} does not exist; "
-            f"use one of {known}"
+            f"{said} is {params.profile!r}, and {path} does not exist; use one of {known}"
         )
     profile = parse(Profile, path)
     experiments = parse(Experiments, root / "experiments.yaml")
     settings = Settings(root, params, profile, experiments)
-    if profile.data == "folder" and params.data.folder is None:
+    if profile.data == "folder" and params.data.folder is None and profile_name is None:
         raise ReplicationError(
             f"{root / 'params.yaml'}: `data.folder` is null, and profile {settings.name!r} trains "
             "on a folder of yours; set it to a VOC-style folder (JPEGImages, SegmentationClass, "

@@ -328,6 +328,17 @@ def figures(settings: Settings) -> None:
     )
 
 
+def report(settings: Settings) -> Path:
+    """Build the web report from all of these -> report/; return its first page."""
+    from replication.report.build import build
+
+    seed = settings.params.seeds[0]
+    refined = (
+        run for run in SHOWN if (settings.place("refined", run, seed) / "refine.json").is_file()
+    )
+    return build(settings, _searches(settings), next(refined, None))
+
+
 def _searches(settings: Settings) -> dict[Path, dict[str, Any]]:
     """Read the profile's searches that were made, by file."""
     files = sorted(settings.place("searches").glob("*.json"))

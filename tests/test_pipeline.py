@@ -52,11 +52,12 @@ def test_a_dry_run_lists_every_stage_of_every_run(workspace: Path, profile: str)
     ]
     assert sorted(listed) == sorted(
         [
-            *("fetch", "prepare", "tables", "figures"),
+            *("fetch", "prepare", "tables", "figures", "report"),
             *(f"{stage} {run}" for stage in CHAIN for run in RUNS),
             *(f"search {name}" for name in SEARCHES),
         ]
     )
+    assert listed[-1] == "report"
     for name, scored in SEARCHES.items():
         assert listed.index(f"score {scored}") < listed.index(f"search {name}")
     for run in RUNS:  # each stage after what it reads

@@ -45,19 +45,20 @@ def _link(evidence: Evidence, run: str, out_dir: Path) -> str:
     return Path(os.path.relpath(result_path(evidence.results_dir, run), out_dir)).as_posix()
 
 
-def _number(claim: Claim, value: float | None, missing: str) -> str:
+def claim_number(claim: Claim, value: float | None, missing: str) -> str:
+    """Print a claim's number, a ratio with an x, a difference with its sign; or ``missing``."""
     if value is None:
         return missing
     return f"{value:.{DECIMALS}f}x" if claim.kind == "ratio" else signed(value, DECIMALS)
 
 
-def _span(claim: Claim, values: list[float | None], missing: str) -> str:
+def claim_span(claim: Claim, values: list[float | None], missing: str) -> str:
     """Print one number, or the least and the greatest of several; ``missing`` if one is."""
     there = [value for value in values if value is not None]
     if len(there) < len(values):
         return missing
     ends = dict.fromkeys((min(there), max(there)))
-    return " to ".join(_number(claim, value, missing) for value in ends)
+    return " to ".join(claim_number(claim, value, missing) for value in ends)
 
 
 def claims_markdown(judged: list[JudgedClaim], evidence: Evidence, out_dir: Path) -> str:
@@ -70,8 +71,8 @@ def claims_markdown(judged: list[JudgedClaim], evidence: Evidence, out_dir: Path
             [
                 claim.text,
                 " and ".join(claim.source),
-                _span(claim, [part.reported for part in parts], "-"),
-                _span(claim, [part.ours for part in parts], NOT_RUN),
+                claim_span(claim, [part.reported for part in parts], "-"),
+                claim_span(claim, [part.ours for part in parts], NOT_RUN),
                 interval_text(single.interval, DECIMALS) if single else "",
                 f"**{one.verdict.value}**",
                 _links(single, evidence, out_dir) if single else "",
@@ -82,8 +83,8 @@ def claims_markdown(judged: list[JudgedClaim], evidence: Evidence, out_dir: Path
                 [
                     f"– {part.text}",
                     "",
-                    _number(claim, part.reported, "-"),
-                    _number(claim, part.ours, NOT_RUN),
+                    claim_number(claim, part.reported, "-"),
+                    claim_number(claim, part.ours, NOT_RUN),
                     interval_text(part.interval, DECIMALS),
                     part.verdict.value,
                     _links(part, evidence, out_dir),

@@ -34,7 +34,7 @@ def write_crf_table(searches: Mapping[Path, Mapping[str, Any]], out_dir: Path) -
     rows = [
         row
         for path, result in searches.items()
-        for row in _rows(result, Path(os.path.relpath(path, out_dir)).as_posix())
+        for row in setting_rows(result, Path(os.path.relpath(path, out_dir)).as_posix())
     ]
     if not rows:
         return []
@@ -48,7 +48,12 @@ def write_crf_table(searches: Mapping[Path, Mapping[str, Any]], out_dir: Path) -
     return [out_dir / "crf.md", out_dir / "crf.csv"]
 
 
-def _rows(result: Mapping[str, Any], link: str) -> list[dict[str, Any]]:
+def setting_rows(result: Mapping[str, Any], link: str) -> list[dict[str, Any]]:
+    """Return a row for each setting of a search: none, the one found, the published ones.
+
+    Keys are the columns of ``crf.csv``; ``miou`` in percent, ``over_before`` in points, a parameter
+    None where the setting has none. ``link`` is what ``search_file`` says.
+    """
     before, best = result["before_miou"], {**result["fixed"], **result["best"]}
     settings = [("before", {"miou": before}), ("searched", best)]
     settings += [(preset["name"], preset) for preset in result["published"]]

@@ -21,6 +21,7 @@ HEAVY = ("torch", "lightning", "pandas", "matplotlib", "dvc")
         "replication.reporting.curves",
         "replication.reporting.heatmap",
         "replication.reporting.figure5",
+        "replication.report.build",
         "replication.crf.search",
     ],
 )
