@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from replication.reporting.captions import Caption
 from replication.reporting.context import Context
@@ -91,7 +91,7 @@ def _draw() -> Figure:
 
 def _panel(
     axis: Axes,
-    at: Float64[np.ndarray, " n"],
+    at: Int64[np.ndarray, " n"],
     inputs: Float64[np.ndarray, " n"],
     outputs: Float64[np.ndarray, " n"],
     spacing: int,

@@ -30,6 +30,7 @@ _WINDOW = 32  # side of the close-up, pixels
 _RESPONSES = "PuOr_r"
 _LEAST = RATE * (TAPS - 1) + 1  # smaller images can't be reflected at their edges
 Map = Float32[np.ndarray, "H W"]
+Small = Float32[np.ndarray, "h w"]  # a smaller one
 
 
 def make(context: Context) -> Caption:
@@ -62,14 +63,14 @@ def make(context: Context) -> Caption:
     )
 
 
-def luminance(image: UInt8[np.ndarray, "H W 3"]) -> Map:
+def luminance(image: UInt8[np.ndarray, "H W 3"]) -> Small:
     """Return grey, 0..255 float32, cut to odd height and width.
 
     Odd, so that downsampling by 2 keeps both edges and reflects at the same places.
     """
     grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     height, width = ((size - 1) // 2 * 2 + 1 for size in grey.shape)
-    cut: Map = grey[:height, :width]
+    cut: Small = grey[:height, :width]
     return cut
 
 
@@ -98,7 +99,7 @@ def respond(grey: Map, rate: int) -> Map:
     return response
 
 
-def upsample(sparse: Map, shape: tuple[int, int]) -> Map:
+def upsample(sparse: Small, shape: tuple[int, int]) -> Map:
     """Put responses back at every second position of ``shape``; NaN where there is none."""
     placed = np.full(shape, np.nan, np.float32)
     placed[::RATE, ::RATE] = sparse
@@ -119,7 +120,7 @@ def strongest(dense: Map) -> tuple[int, int]:
     return RATE * int(row), RATE * int(column)
 
 
-def _draw(grey: Map, sparse: Map, dense: Map) -> Figure:
+def _draw(grey: Map, sparse: Small, dense: Map) -> Figure:
     from matplotlib.figure import Figure
 
     height, width = grey.shape
@@ -157,7 +158,7 @@ def _map(axis: Axes, values: Map, colours: str, limits: tuple[float, float]) -> 
     axis.set(xticks=[], yticks=[])
     for side in axis.spines.values():
         side.set_visible(False)
-    _frame(axis, 0, 0, width, height, colour="0.6", line=0.6)
+    _frame(axis, 0.0, 0.0, width, height, colour="0.6", line=0.6)
 
 
 def _frame(

@@ -132,11 +132,11 @@ def _diagram(axis: Axes, head: Drawn, floors: int, tints: Mapping[int, str]) -> 
     places = [_ACROSS * (n - (len(head.branches) - 1) / 2) for n in range(len(head.branches))]
     start = floors - len(head.below)
     for floor, layer in enumerate(head.below, start=start):
-        _box(axis, 0, floor, layer, "0.9")
+        _box(axis, 0.0, floor, layer, "0.9")
         if floor > start:
-            _arrow(axis, 0, floor - 1, 0, floor)
+            _arrow(axis, 0.0, floor - 1, 0.0, floor)
     for x, branch in zip(places, head.branches, strict=True):
-        _arrow(axis, 0, floors - 1, x, floors)
+        _arrow(axis, 0.0, floors - 1, x, floors)
         for floor, layer in enumerate(branch, start=floors):
             _box(axis, x, floor, layer, tints[branch[0].rate])
             if floor > floors:
@@ -144,8 +144,8 @@ def _diagram(axis: Axes, head: Drawn, floors: int, tints: Mapping[int, str]) -> 
     top = floors + len(head.branches[0])
     if len(head.branches) > 1:
         for x in places:
-            _arrow(axis, x, top - 1, 0, top)
-        _text_box(axis, 0, top, "sum", "0.9", bold=True)
+            _arrow(axis, x, top - 1, 0.0, top)
+        _text_box(axis, 0.0, top, "sum", "0.9", bold=True)
     edge = (places[-1] + _WIDTH / 2) + 0.08
     axis.set(xlim=(-edge, edge), ylim=(-0.4 * _UP, (top + 0.4) * _UP))
     axis.set_axis_off()
@@ -190,7 +190,7 @@ def _text_box(
     )
 
 
-def _arrow(axis: Axes, x: float, floor: float, to_x: float, to_floor: float) -> None:
+def _arrow(axis: Axes, x: float, floor: int, to_x: float, to_floor: int) -> None:
     """Draw an arrow from the top of one box to the bottom of another."""
     axis.annotate(
         "",
