@@ -101,7 +101,7 @@ def stage_tables(root: Root = HERE) -> None:
 
 @stage.command("figures")
 def stage_figures(root: Root = HERE) -> None:
-    """Draw learning curves and before/after images from what is on disk."""
+    """Draw every figure that what is on disk allows, with captions.json, to figures/."""
     _in_turn("figures", root)
 
 

@@ -1,6 +1,7 @@
 """Where a result came from: hashes of files and the environment that a stage ran in."""
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -9,6 +10,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from replication.errors import ReplicationError
 
 _PACKAGES = (
     "torch",
@@ -21,6 +24,23 @@ _PACKAGES = (
     "pillow",
     "dvc",
 )
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read the JSON record that a stage leaves beside its output.
+
+    Raises:
+        ReplicationError: there is none yet, or it is broken.
+    """
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReplicationError(
+            f"{path} does not exist: the stage that writes it has not finished; run `dvc repro`"
+        ) from None
+    except ValueError:
+        raise ReplicationError(f"{path} is broken; delete it and run `dvc repro`") from None
+    return record
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

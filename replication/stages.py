@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from replication.atomic import write_json
 from replication.errors import ReplicationError
 from replication.plan import OUTPUT_STRIDE, Settings, evaluated_ids
+from replication.provenance import read_record
 
 if TYPE_CHECKING:
     from replication.crf.parameters import CrfParameters
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 # Which archives a profile's data is made from: VOC's, SBD's.
 ARCHIVES = {"sample": ("voc2012_sample", "sbd_sample"), "voc2012": ("voc2012", "sbd")}
-
-# The run whose images figure 6 shows, the first that has been evaluated.
-SHOWN = ("aspp_l", "poly_b10_20k", "fov_3x3_r12")
 
 # Pixels around the void contour that a search for the objective `trimap` counts.
 TRIMAP = 10
@@ -221,8 +219,8 @@ def evaluate(settings: Settings, run: str) -> None:
     seeds, counts, trained, left_out = [], [], {}, set[str]()
     for seed in settings.params.seeds:
         places = {kind: settings.place(kind, run, seed) for kind in ("runs", "scores", "refined")}
-        trained = _record(places["runs"] / "train.json")
-        refined = _record(places["refined"] / "refine.json")
+        trained = read_record(places["runs"] / "train.json")
+        refined = read_record(places["refined"] / "refine.json")
         choice = refined.get("choice", {})
         left_out = set(choice["images"]) if choice.get("left_out") else set()
         evaluation = evaluate_seed(
@@ -241,7 +239,7 @@ def evaluate(settings: Settings, run: str) -> None:
                 "seed": seed,
                 **evaluation.measured,
                 "train": trained,
-                "score": _record(places["scores"] / "score.json"),
+                "score": read_record(places["scores"] / "score.json"),
                 "refine": refined,
             }
         )
@@ -298,34 +296,10 @@ def tables(settings: Settings) -> None:
 
 
 def figures(settings: Settings) -> None:
-    """Draw what is on disk: runs/, scores/, refined/, searches/ -> figures/."""
-    from replication.reporting.before_after import before_after
-    from replication.reporting.curves import learning_curves
-    from replication.reporting.figure5 import choose, figure5
-    from replication.reporting.heatmap import heatmap
+    """Draw what is on disk: datasets/, runs/, .., results/ -> figures/."""
+    from replication.reporting.figures import draw_figures
 
-    out = settings.place("figures")
-    learning_curves(settings.place("runs"), out / "learning_curves", profile=settings.name)
-    for path, found in _searches(settings).items():
-        heatmap(found, out / f"crf_search_{path.stem}")
-    dataset, seed = _dataset(settings), settings.params.seeds[0]
-    refined = {run: settings.place("refined", run, seed) for run in SHOWN}
-    shown = next((run for run in SHOWN if (refined[run] / "refine.json").is_file()), None)
-    if shown is None:
-        return
-    ids, scores = evaluated_ids(settings.profile, dataset), settings.place("scores", shown, seed)
-    before_after(dataset, scores, refined[shown], out / "before_after", run=shown, ids=ids)
-    name, label = choose(dataset, ids)
-    figure5(
-        dataset.image_path(name),
-        scores / f"{name}.npz",
-        _choose_crf(settings, shown)[0],
-        label,
-        out / "figure5",
-        stride=OUTPUT_STRIDE,
-        class_name=dataset.classes[label],
-        engine=settings.params.crf.engine,
-    )
+    draw_figures(settings)
 
 
 def report(settings: Settings) -> Path:
@@ -342,21 +316,8 @@ def report(settings: Settings) -> Path:
 def _searches(settings: Settings) -> dict[Path, dict[str, Any]]:
     """Read the profile's searches that were made, by file."""
     files = sorted(settings.place("searches").glob("*.json"))
-    records = {path: _record(path) for path in files}
+    records = {path: read_record(path) for path in files}
     return {path: found for path, found in records.items() if found["chosen"] == "searched"}
-
-
-def _record(path: Path) -> dict[str, Any]:
-    """Read the record that a stage leaves beside its output."""
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ReplicationError(
-            f"{path} does not exist: the stage that writes it has not finished; run `dvc repro`"
-        ) from None
-    except ValueError:
-        raise ReplicationError(f"{path} is broken; delete it and run `dvc repro`") from None
-    return record
 
 
 def _forget_other_seeds(settings: Settings, kind: str, run: str) -> None:

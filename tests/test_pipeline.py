@@ -71,6 +71,16 @@ def test_a_dry_run_lists_every_stage_of_every_run(workspace: Path, profile: str)
 
 def test_plots_name_every_run() -> None:
     plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    named = 0
     for plot in plots:
-        ((_, spec),) = plot.items()
-        assert [Path(place).parts[2] for place in spec["y"]] == RUNS
+        if isinstance(plot, str):  # an image
+            continue
+        ((title, spec),) = plot.items()
+        (place, *others) = spec["y"]
+        if others:  # a file for each run
+            assert [Path(place).parts[2] for place in spec["y"]] == RUNS
+        else:  # a column for each run
+            stage = title.split()[-2]
+            assert spec["y"][place] == [f"{run}_{stage}" for run in RUNS]
+        named += 1
+    assert named == 4

@@ -8,41 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
-from jaxtyping import UInt8
 
 from replication.data.canonical import DataSet
-from replication.data.labels import VOID, read_image, read_label
-from replication.errors import ReplicationError
-from replication.inference.enlarge import enlarge
-from replication.inference.store import read_scores, score_path
+from replication.plan import OUTPUT_STRIDE
+from replication.reporting.captions import Caption
+from replication.reporting.context import Context
+from replication.reporting.pictures import (
+    Row,
+    evenly_spaced,
+    lay_out,
+    read_after,
+    read_before,
+    read_truth,
+)
 from replication.reporting.style import save
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 COLUMNS = ("Image", "Ground truth", "Before CRF", "After CRF")
-_WIDTH = 8.3  # inches, a page's text
-_LEGEND_COLUMNS = 6
+COUNT = 4
 
 
-def evenly_spaced(ids: Sequence[str], count: int) -> list[str]:
-    """Return ``count`` ids (all, if there are fewer): middles of equal parts of the sorted list."""
-    ordered = sorted(ids)
-    count = min(count, len(ordered))
-    return [ordered[(2 * part + 1) * len(ordered) // (2 * count)] for part in range(count)]
-
-
-def colours(
-    label: UInt8[np.ndarray, "H W"], palette: UInt8[np.ndarray, "256 3"]
-) -> UInt8[np.ndarray, "H W 3"]:
-    """Colour a label map (H, W) by the data set's palette, void in white; uint8 RGB (H, W, 3)."""
-    table = palette.copy()
-    table[VOID] = 255
-    coloured: UInt8[np.ndarray, "H W 3"] = table[label]
-    return coloured
+def make(context: Context) -> Caption:
+    """Draw figure 6 for the shown run; ReplicationError where it has not been refined."""
+    run, dataset = context.shown, context.dataset
+    scores, refined = context.place("scores", run), context.place("refined", run)
+    before_after(dataset, scores, refined, context.out("before_after"), run=run, ids=context.ids)
+    chosen = evenly_spaced(context.ids, COUNT)
+    return Caption(
+        name="before_after",
+        title="Figure 6: before and after the CRF",
+        caption=(
+            f"Run {run} on val of {dataset.name}: image, ground truth, the network's labels and "
+            f"those after the fully connected CRF. Images: {len(chosen)} of {len(context.ids):,}, "
+            "evenly spaced in the sorted list of names."
+        ),
+        alt=(
+            f"A grid of {len(chosen)} rows ({', '.join(chosen)}) and four columns: photograph, "
+            "true labels, labels before the CRF, labels after it."
+        ),
+        runs=(run,),
+        files=(context.name(scores), context.name(refined)),
+    )
 
 
 def before_after(
@@ -52,8 +57,8 @@ def before_after(
     out: Path,
     *,
     run: str,
-    count: int = 4,
-    stride: int = 8,
+    count: int = COUNT,
+    stride: int = OUTPUT_STRIDE,
     split: str = "val",
     ids: Sequence[str] | None = None,
 ) -> list[Path]:
@@ -82,76 +87,19 @@ def before_after(
         raise ValueError(f"`count` must be at least 1, not {count}")
     known = dataset.ids(split) if ids is None else list(ids)
     chosen = evenly_spaced(known, count)
-    rows = [_read(dataset, name, scores_dir, refined_dir, stride) for name in chosen]
+    rows = [before_after_row(dataset, name, scores_dir, refined_dir, stride) for name in chosen]
     title = (
         f"Run {run} on {dataset.name}, {split}\n"
         f"{len(chosen)} of {len(known):,} images, evenly spaced in the sorted list of names"
     )
-    return save(_draw(dataset, chosen, rows, title), out)
+    return save(lay_out(dataset, COLUMNS, rows, title), out)
 
 
-class _Row(NamedTuple):
-    image: UInt8[np.ndarray, "H W 3"]
-    truth: UInt8[np.ndarray, "H W"]
-    before: UInt8[np.ndarray, "H W"]
-    after: UInt8[np.ndarray, "H W"]
-
-
-def _read(dataset: DataSet, name: str, scores_dir: Path, refined_dir: Path, stride: int) -> _Row:
-    """Read what one id's row shows."""
-    image = read_image(dataset.image_path(name))
-    height, width = image.shape[:2]
-    truth = read_label(dataset.label_path(name), dataset.num_classes)
-    path = score_path(scores_dir, name)
-    scores = read_scores(path, dataset.num_classes)  # (C, h, w)
-    maps = enlarge(scores, stride, (height, width), str(path))  # (C, H, W)
-    refined = refined_dir / f"{name}.png"
-    after = read_label(refined, dataset.num_classes)
-    if after.shape != truth.shape:
-        raise ReplicationError(
-            f"{refined}: {after.shape[1]}x{after.shape[0]} pixels, its image has {width}x{height}; "
-            "run `refine` again"
-        )
-    return _Row(image, truth, maps.argmax(axis=0).astype(np.uint8), after)
-
-
-def _draw(dataset: DataSet, names: Sequence[str], rows: Sequence[_Row], title: str) -> Figure:
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
-    ratios = [image.shape[0] / image.shape[1] for image, *_ in rows]
-    shown = sorted(
-        {int(value) for _, *labels in rows for label in labels for value in np.unique(label)}
-    )
-    legend_rows = -(-len(shown) // _LEGEND_COLUMNS)
-    height = sum(ratios) * _WIDTH / len(COLUMNS) + 0.8 + 0.2 * legend_rows
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    axes = figure.subplots(len(rows), len(COLUMNS), squeeze=False, height_ratios=ratios)
-    for line, (name, (image, *labels)) in enumerate(zip(names, rows, strict=True)):
-        pictures = [image, *(colours(label, dataset.palette) for label in labels)]
-        for column, picture in enumerate(pictures):
-            axis = axes[line, column]
-            axis.imshow(picture, interpolation="antialiased" if column == 0 else "nearest")
-            axis.set(xticks=[], yticks=[])
-            for side in axis.spines.values():
-                side.set(color="0.6", linewidth=0.5)  # void is white: the picture needs an edge
-            if line == 0:
-                axis.set_title(COLUMNS[column], fontsize=9)
-        axes[line, 0].set_ylabel(name, fontsize=6)
-    figure.suptitle(title, fontsize=9)
-    figure.legend(
-        handles=[
-            Patch(
-                facecolor="white" if value == VOID else tuple(dataset.palette[value] / 255),
-                edgecolor="0.4",
-                linewidth=0.5,
-                label="void (not judged)" if value == VOID else dataset.classes[value],
-            )
-            for value in shown
-        ],
-        loc="outside lower center",
-        ncols=min(_LEGEND_COLUMNS, len(shown)),
-        fontsize=7,
-        frameon=False,
-    )
-    return figure
+def before_after_row(
+    dataset: DataSet, name: str, scores_dir: Path, refined_dir: Path, stride: int = OUTPUT_STRIDE
+) -> Row:
+    """Read what one id's row shows, the columns of `COLUMNS`; ReplicationError names a bad file."""
+    image, truth = read_truth(dataset, name)
+    size = truth.shape[0], truth.shape[1]
+    before = read_before(dataset, name, scores_dir, size, stride)
+    return Row(name, (image, truth, before, read_after(dataset, name, refined_dir, size)))

@@ -10,7 +10,9 @@ import numpy as np
 
 from replication.errors import ReplicationError
 from replication.paper import reported
-from replication.reporting.style import COLOURS, LINES, save
+from replication.reporting.captions import Caption
+from replication.reporting.context import Context
+from replication.reporting.style import COLOURS, LINES, PAGE, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +22,26 @@ _NEEDED = ("step", "loss", "lr")
 _CURE = "remove its folder and train the run again"
 _SMOOTHED_PART = 10  # the moving average's span is this part of a run
 Curves = Mapping[str, Sequence["pd.DataFrame"]]  # by run, one for each seed
+
+
+def make(context: Context) -> Caption:
+    """Draw the profile's learning curves; ReplicationError where nothing has been trained."""
+    runs_dir = context.settings.place("runs")
+    learning_curves(runs_dir, context.out("learning_curves"), profile=context.profile)
+    curves = sorted(runs_dir.glob("*/seed_*/curve.tsv"))
+    runs = tuple(dict.fromkeys(path.parts[-3] for path in curves))
+    return Caption(
+        name="learning_curves",
+        title="Learning curves",
+        caption=(
+            "Training loss (left) and base learning rate (right) by update, a row for each table "
+            f"of the paper, of {len(runs)} run{'' if len(runs) == 1 else 's'} of profile "
+            f"{context.profile}. Faint: as logged; bold: moving average."
+        ),
+        alt="Lines of loss and of learning rate against the update, one for each run.",
+        runs=runs,
+        files=tuple(context.name(path) for path in curves),
+    )
 
 
 def learning_curves(runs_dir: Path, out: Path, *, profile: str) -> list[Path]:
@@ -83,7 +105,7 @@ def smooth(loss: pd.Series[float]) -> pd.Series[float]:
 def _draw(panels: Mapping[str, Curves], out: Path, profile: str) -> list[Path]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.3, 0.6 + 2.5 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(PAGE, 0.6 + 2.5 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 2, squeeze=False)
     for line, (title, curves) in enumerate(panels.items()):
         loss, rate = axes[line]

@@ -17,16 +17,16 @@ from jaxtyping import Float32, UInt8
 from replication.crf.engine import DEFAULT, mean_field
 from replication.crf.parameters import CrfParameters
 from replication.crf.run import Item, read_item
-from replication.data.canonical import DataSet
-from replication.data.labels import read_label
 from replication.errors import ReplicationError
-from replication.reporting.style import save
+from replication.inference.store import score_path
+from replication.reporting.captions import Caption
+from replication.reporting.context import EXAMPLE_RULE, Context
+from replication.reporting.style import PAGE, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ITERATIONS = (0, 1, 2, 10)
-_WIDTH = 8.3  # inches, a page's text
 _LIMIT = 10.0  # log odds: a belief of 1 - 5e-5
 # Orange against blue, white between: told apart by all readers, and by lightness from the middle.
 _SCORES, _BELIEFS = "PuOr_r", "cividis"
@@ -41,21 +41,36 @@ def log_odds(belief: Float32[np.ndarray, "C H W"], label: int) -> Float32[np.nda
     return cut
 
 
-def choose(dataset: DataSet, ids: Sequence[str]) -> tuple[str, int]:
-    """Choose what the figure shows: an image and a class, other than 0, nearest to a quarter of it.
-
-    Of several equally near, the first of ``ids`` and the lowest class. So the figure is chosen by
-    what the truth holds, never by how well the CRF does.
-    """
-    best = (np.inf, "", 0)
-    for name in ids:
-        label = read_label(dataset.label_path(name), dataset.num_classes)
-        shares = np.bincount(label.ravel(), minlength=dataset.num_classes) / label.size
-        distance = np.abs(shares[1 : dataset.num_classes] - 0.25)
-        nearest = int(distance.argmin())
-        if distance[nearest] < best[0]:
-            best = (float(distance[nearest]), name, nearest + 1)
-    return best[1], best[2]
+def make(context: Context) -> Caption:
+    """Draw figure 5 for the shown run, as it was refined; ReplicationError where it was not."""
+    run, dataset = context.shown, context.dataset
+    refinement, (name, label) = context.refinement(run), context.example
+    image, scores = dataset.image_path(name), score_path(context.place("scores", run), name)
+    figure5(
+        image,
+        scores,
+        CrfParameters(**refinement["parameters"]),
+        label,
+        context.out("figure5"),
+        stride=refinement["stride"],
+        class_name=dataset.classes[label],
+        engine=refinement["engine"],
+    )
+    return Caption(
+        name="figure5",
+        title="Figure 5: score and belief maps",
+        caption=(
+            f"Class {dataset.classes[label]} of run {run} on {name}: the score as log odds of the "
+            "class against all others (above) and the belief, its probability (below), before the "
+            f"CRF and after 1, 2 and 10 mean-field iterations. {EXAMPLE_RULE}."
+        ),
+        alt=(
+            "Five columns: the photograph, then maps of score and belief after 0, 1, 2 and 10 "
+            "iterations."
+        ),
+        runs=(run,),
+        files=(context.name(image), context.name(scores)),
+    )
 
 
 def figure5(
@@ -124,8 +139,8 @@ def _draw(
 
     ratio = photograph.shape[0] / photograph.shape[1]
     columns = len(maps) + 1
-    height = 2 * ratio * _WIDTH / (columns + 0.5) + 0.9
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    height = 2 * ratio * PAGE / (columns + 0.5) + 0.9
+    figure = Figure(figsize=(PAGE, height), layout="constrained")
     axes = figure.subplots(2, columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])

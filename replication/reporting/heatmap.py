@@ -14,17 +14,48 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float64
 
-from replication.reporting.style import save
+from replication.crf.options import read_search
+from replication.errors import ReplicationError
+from replication.provenance import read_record
+from replication.reporting.captions import Caption
+from replication.reporting.context import Context
+from replication.reporting.style import PAGE, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WIDTH = 8.3  # inches, a page's text
 _COLUMNS = 4
 _COLOURS = "cividis"
 _MARK = "#D55E00"  # Okabe and Ito's vermilion: seen on every colour of the scale
 
 Row = Mapping[str, Any]
+
+
+def make(context: Context, search: str) -> Caption:
+    """Draw one search of experiments.yaml; ReplicationError where none was made."""
+    path = context.settings.place("searches") / f"{search}.json"
+    if read_record(path).get("chosen") != "searched":
+        raise ReplicationError(f"{path}: the CRF's parameters were given, not searched")
+    result, name = read_search(path), f"crf_search_{search}"
+    heatmap(result, context.out(name))
+    best = result["best"]
+    return Caption(
+        name=name,
+        title=f"Search of the CRF's parameters: {search}",
+        caption=(
+            f"Mean IOU of run {result['run']} on {len(result['ids']):,} images of val over the "
+            "CRF's bilateral parameters: squares are the coarse grid, dots the finer rounds on the "
+            "panel of the nearest w1, the ring is the best point."
+        ),
+        alt=(
+            f"{len(result['grid']['w1'])} heat maps, one for each w1, of sigma alpha by sigma "
+            f"beta. Best: w1 {best['w1']:g}, sigma alpha {best['sigma_alpha']:g}, sigma beta "
+            f"{best['sigma_beta']:g}, {best['miou']:.2f} %; before the CRF "
+            f"{result['before_miou']:.2f} %."
+        ),
+        runs=(result["run"],),
+        files=(context.name(path),),
+    )
 
 
 def heatmap(result: Mapping[str, Any], out: Path) -> list[Path]:
@@ -95,7 +126,7 @@ def _draw(result: Mapping[str, Any]) -> Figure:
     rows = -(-len(panels) // columns)
     scores = [point["miou"] for point in points]
     scale = Normalize(min(scores), max(scores))
-    figure = Figure(figsize=(_WIDTH, 0.9 + 2.0 * rows), layout="constrained")
+    figure = Figure(figsize=(PAGE, 0.9 + 2.0 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     extent = [*_edges(grid["sigma_alpha"]), *_edges(grid["sigma_beta"])]
     for panel, axis in enumerate(axes.flat):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # tells them apart without colour too
 DPI = 150
+MINUS = "\N{MINUS SIGN}"  # as wide as a plus, in print
+PAGE = 8.3  # inches, the width of a figure that fills a page
 # No date and no version of the drawing library: the same figure gives the same bytes.
 _METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},

@@ -1,6 +1,7 @@
-"""Made-up results for the tests of tables and figures."""
+"""Made-up results, and a made-up profile, for the tests of tables and figures."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from replication.data.canonical import DataSet
+from replication.data.labels import read_label, write_label
 from replication.evaluation.class_counts import class_counts
 from replication.evaluation.confusion import summarise
 from replication.evaluation.image_counts import ImageCounts, write_image_counts
+from replication.inference.store import write_scores
 from replication.paper import reported
+from replication.plan import load
+from replication.reporting.context import Context
 
 MakeResult = Callable[..., dict[str, Any]]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _evaluation(miou: float) -> dict[str, Any]:
@@ -145,5 +152,64 @@ def write_counted(tmp_path: Path, make_result: MakeResult) -> Callable[..., Path
         write_image_counts(folder / f"{run}.npz", ImageCounts(ids, class_counts(tables)))
         (folder / f"{run}.json").write_text(json.dumps(result))
         return folder
+
+    return write
+
+
+@pytest.fixture
+def context(tmp_path: Path, write_dataset: Callable[..., DataSet]) -> Context:
+    """Profile demo with a data set of six images, 41x57 and 33x49 pixels, and no run yet.
+
+    Each image has a square of class 1 or 2 with a void contour of 2 pixels; that of ``c`` covers
+    nearest to a quarter.
+    """
+    root, rng = tmp_path / "root", np.random.default_rng(0)
+    shutil.copytree(ROOT / "profiles", root / "profiles")
+    for name in ("params.yaml", "experiments.yaml"):
+        shutil.copy(ROOT / name, root / name)
+    pixels = {}
+    for place, name in enumerate("abcdef"):
+        height, width = ((41, 57), (33, 49))[place % 2]
+        truth = np.zeros((height, width), np.uint8)
+        side = 24 if name == "c" else 10 + place
+        truth[6 : 10 + side, 8 : 12 + side] = 255
+        truth[8 : 8 + side, 10 : 10 + side] = 1 + place % 2
+        pixels[name] = rng.integers(0, 256, (height, width, 3), np.uint8), truth
+    dataset = write_dataset(pixels, ["background", "disc", "star"])
+    context = Context(load(root))
+    context.settings.place("datasets").parent.mkdir()
+    dataset.root.rename(context.settings.place("datasets"))
+    return context
+
+
+@pytest.fixture
+def predict(context: Context) -> Callable[..., None]:
+    """A function that scores and refines ``run`` at random, and leaves the stages' records."""
+
+    def write(run: str, **refined: np.ndarray) -> None:
+        rng = np.random.default_rng(len(run))
+        for name in context.ids:
+            truth = read_label(context.dataset.label_path(name), 3)
+            shape = 3, (truth.shape[0] - 1) // 8 + 1, (truth.shape[1] - 1) // 8 + 1
+            write_scores(context.place("scores", run) / f"{name}.npz", rng.normal(size=shape))
+            label = refined.get(name, np.where(truth == 255, 0, truth).astype(np.uint8))
+            write_label(context.place("refined", run) / f"{name}.png", label)
+        parameters = {"w1": 3.0, "sigma_alpha": 8.0, "sigma_beta": 12.0, "w2": 3.0}
+        parameters |= {"sigma_gamma": 3.0, "iterations": 10, "normalization": "after"}
+        train = {"parameters": 9, "field_of_view": 224, "configuration": {}, "seconds": 1.0}
+        train |= {"images_per_second": 1.0, "updates": 1, "device": "cpu", "precision": "32-true"}
+        records: dict[str, tuple[str, dict[str, Any]]] = {
+            "refined": (
+                "refine.json",
+                {"parameters": parameters, "stride": 8, "engine": "lattice"},
+            ),
+            "scores": ("score.json", {}),
+            "runs": ("train.json", train),
+        }
+        for kind, (name, record) in records.items():
+            place = context.place(kind, run)
+            place.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text(json.dumps(record))
+        (context.place("runs", run) / "curve.tsv").write_text("step\tloss\tlr\n10\t3\t0.1\n")
 
     return write

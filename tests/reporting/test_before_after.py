@@ -9,10 +9,9 @@ from PIL import Image
 
 from replication.data.canonical import DataSet
 from replication.data.labels import write_label
-from replication.data.palette import voc_palette
 from replication.errors import ReplicationError
 from replication.inference.store import write_scores
-from replication.reporting.before_after import before_after, colours, evenly_spaced
+from replication.reporting.before_after import before_after
 
 IDS = [f"{n:02d}" for n in range(10)]
 SIZES = [(17, 25), (33, 17)]  # height, width
@@ -74,19 +73,3 @@ def test_refined_label_of_another_size_is_named(dataset: DataSet, tmp_path: Path
     write_label(tmp_path / "refined" / "02.png", np.zeros((5, 6), np.uint8))
     with pytest.raises(ReplicationError, match=r"02\.png: 6x5 pixels, its image has 25x17"):
         _draw(dataset, tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("count", "chosen"),
-    [(1, "5"), (2, "27"), (4, "1368"), (5, "13579"), (10, "0123456789"), (12, "0123456789")],
-)
-def test_evenly_spaced(count: int, chosen: str) -> None:
-    assert evenly_spaced("9876543210", count) == list(chosen)
-
-
-def test_void_is_white_and_the_palette_untouched() -> None:
-    palette = voc_palette()
-    label = np.array([[0, 1], [2, 255]], np.uint8)
-    coloured = colours(label, palette)
-    assert coloured.tolist() == [[[0, 0, 0], [128, 0, 0]], [[0, 128, 0], [255, 255, 255]]]
-    assert palette[255].tolist() == [224, 224, 192]

@@ -1,5 +1,6 @@
 """The search's heat map: each number in its place, and the same bytes each time."""
 
+import json
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from replication.reporting.heatmap import _dots, _draw, _limits, heatmap, nearest, table
+from replication.errors import ReplicationError
+from replication.reporting.context import Context
+from replication.reporting.heatmap import _dots, _draw, _limits, heatmap, make, nearest, table
 
 GRID = {"w1": [3.0, 4.0, 5.0], "sigma_alpha": [30.0, 40.0, 50.0, 60.0], "sigma_beta": [3.0, 4.0]}
 FINER = [(4.5, 65.0, 3.5), (4.0, 65.0, 3.5), (4.5, 60.0, 2.5), (4.6, 60.0, 2.5)]
@@ -97,3 +100,22 @@ def test_nine_panels_fill_three_rows(result: dict[str, Any]) -> None:
     grid = {**GRID, "w1": [float(k) for k in range(1, 10)]}
     figure = _draw({**result, "grid": grid, "points": [row(p, 0) for p in product(*grid.values())]})
     assert len([axis for axis in figure.axes if axis.get_title()]) == 9
+
+
+def test_the_caption_names_the_search_and_its_best(
+    result: dict[str, Any], context: Context
+) -> None:
+    with pytest.raises(ReplicationError, match=r"vgg_aspp\.json does not exist"):
+        make(context, "vgg_aspp")
+    path = context.settings.place("searches") / "vgg_aspp.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"chosen": "fixed", "parameters": {}}))
+    with pytest.raises(ReplicationError, match="were given, not searched"):
+        make(context, "vgg_aspp")
+    found = result | {"chosen": "searched", "run": "aspp_l", "fixed": {}}
+    path.write_text(json.dumps(found))
+    caption = make(context, "vgg_aspp")
+    assert caption.runs == ("aspp_l",)
+    assert caption.files == ("searches/demo/vgg_aspp.json",)
+    assert "sigma alpha 65, sigma beta 3.5" in caption.alt
+    assert context.out(caption.name + ".png").is_file()

@@ -1,0 +1,72 @@
+"""All figures of a profile, in the order of display: the stage `figures`.
+
+A figure is a module with a function ``make``, which draws it from what is on disk and returns its
+caption; what it needs and does not find is a ReplicationError. Then the figure is left out, with a
+line that says why, and the others are drawn.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+
+from replication.errors import ReplicationError
+from replication.plan import Settings
+from replication.reporting.captions import Caption, write_captions
+from replication.reporting.context import Context
+
+Maker = Callable[[Context], Caption]
+
+# By the figure's name, which is that of its files, the module that makes it. Figures 9 and 11 to 13
+# show networks and data sets that are not here.
+_MODULES = {
+    "figure2": "figure2",
+    "figure3": "figure3",
+    "figure4": "figure4",
+    "figure5": "figure5",
+    "before_after": "before_after",  # figure 6
+    "figure7": "figure7",
+    "figure8": "figure8",
+    "figure10a": "figure10a",
+    "figure10b": "figure10b",
+    "figure14": "figure14",
+    "paper_against_ours": "dot_plot",
+    "learning_curves": "curves",
+}
+
+
+def makers(settings: Settings) -> dict[str, Maker]:
+    """Return what makes each figure of a profile, by its name, in the order of display."""
+
+    def module(name: str) -> Callable[..., Caption]:
+        make: Callable[..., Caption] = import_module(f"replication.reporting.{name}").make
+        return make
+
+    all_makers: dict[str, Maker] = {name: module(place) for name, place in _MODULES.items()}
+    for search in settings.experiments.searches:
+        all_makers[f"crf_search_{search}"] = partial(module("heatmap"), search=search)
+    return all_makers
+
+
+def draw_figures(settings: Settings, chosen: Mapping[str, Maker] | None = None) -> list[Caption]:
+    """Draw figures/<profile>/NAME.png and .pdf, and write captions.json last.
+
+    Args:
+        settings: of the repository's root and profile.
+        chosen: what makes each figure, by name; all figures if None.
+
+    Returns:
+        The captions of the figures that were drawn.
+    """
+    context, captions = Context(settings), []
+    for name, make in (makers(settings) if chosen is None else chosen).items():
+        try:
+            captions.append(make(context))
+        except ReplicationError as reason:
+            print(f"figures: {name} is left out: {reason}", file=sys.stderr)
+            for old in settings.place("figures").glob(f"{name}.*"):  # of an earlier time
+                old.unlink()
+    write_captions(captions, settings.place("figures"))
+    return captions
