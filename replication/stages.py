@@ -305,12 +305,9 @@ def figures(settings: Settings) -> None:
 def report(settings: Settings) -> Path:
     """Build the web report from all of these -> report/; return its first page."""
     from replication.report.build import build
+    from replication.reporting.context import refined_run
 
-    seed = settings.params.seeds[0]
-    refined = (
-        run for run in SHOWN if (settings.place("refined", run, seed) / "refine.json").is_file()
-    )
-    return build(settings, _searches(settings), next(refined, None))
+    return build(settings, _searches(settings), refined_run(settings))
 
 
 def _searches(settings: Settings) -> dict[Path, dict[str, Any]]:

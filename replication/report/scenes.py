@@ -18,7 +18,7 @@ from replication.errors import ReplicationError
 from replication.evaluation.run import best_class
 from replication.inference.enlarge import enlarge
 from replication.inference.store import read_scores, score_path
-from replication.reporting.before_after import evenly_spaced
+from replication.reporting.pictures import evenly_spaced
 
 COUNT = 4
 _QUALITY = 90  # of a stored photograph, of 100

@@ -22,6 +22,14 @@ from replication.reporting.results import Result, result_path
 SHOWN = ("aspp_l", "poly_b10_20k", "fov_3x3_r12")
 
 
+def refined_run(settings: Settings) -> str | None:
+    """Return the first run of `SHOWN` that has been refined, with the first seed."""
+    for run in SHOWN:
+        if (settings.place("refined", run, settings.params.seeds[0]) / "refine.json").is_file():
+            return run
+    return None
+
+
 @dataclass(frozen=True)
 class Context:
     """A profile as its figures see it; whatever is read is read once.
@@ -72,9 +80,9 @@ class Context:
     @cached_property
     def shown(self) -> str:
         """The run whose images are shown; ReplicationError where none has been refined."""
-        for run in SHOWN:
-            if (self.place("refined", run) / "refine.json").is_file():
-                return run
+        run = refined_run(self.settings)
+        if run is not None:
+            return run
         raise ReplicationError(
             f"{self.settings.place('refined')}: none of {', '.join(SHOWN)} has been refined; "
             "run `dvc repro`"
