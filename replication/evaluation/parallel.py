@@ -1,6 +1,7 @@
 """One task per image, spread over processes or a Dask cluster, with a progress bar."""
 
 import importlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -108,6 +109,9 @@ def over_images(
     from joblib.externals.loky.process_executor import BrokenProcessPool
     from tqdm import tqdm
 
+    # joblib replaces a process whose memory has grown by 300 MiB, as large lattices do, and warns,
+    # though nothing is lost and nobody can act on it.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
     workers = processes(jobs, len(tasks), few)
     each = [1] * len(tasks) if sizes is None else sizes
     bar = tqdm(total=sum(each), desc=label, unit=unit, disable=None)
