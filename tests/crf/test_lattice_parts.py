@@ -1,7 +1,6 @@
 """The lattice's parts: positions, order, the filter as an operator, what is kept on disk."""
 
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -163,18 +162,21 @@ def test_damaged_machine_code_is_made_again(
         if damaged.exists():
             raise EOFError("Ran out of input")
 
-    compiled.prepare(rehearse)
-    assert tmp_path.is_dir()
-    assert list(tmp_path.iterdir()) == []
-    assert capsys.readouterr().err == ""
+    (tmp_path / "exact.compiled").touch()
+    compiled.prepare(rehearse, "exact")
+    assert [path.name for path in tmp_path.iterdir()] == ["exact.compiled"]
+    assert capsys.readouterr().err.count("compiling") == 1
 
 
-def test_a_slow_start_says_why(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_only_the_first_start_of_each_mode_says_that_it_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(compiled, "_PATIENCE", 0.01)
-    compiled.prepare(lambda: time.sleep(0.2))
-    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)
+    told = []
+    for mode in ("exact", "exact", "fast", "exact", "fast"):
+        compiled.prepare(lambda: None, mode)
+        told.append(capsys.readouterr().err.count("compiling"))
+    assert told == [1, 0, 1, 0, 0]
 
 
 @pytest.mark.skipif(hasattr(os, "getuid") and os.getuid() == 0, reason="root may write anywhere")

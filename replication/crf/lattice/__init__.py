@@ -48,7 +48,7 @@ def _load(mode: Mode) -> ModuleType:
             "`pip install numba`, or use the engine `pydensecrf`"
         ) from None
     if mode not in _ready:
-        compiled.prepare(lambda: _rehearse(mode))
+        compiled.prepare(lambda: _rehearse(mode), mode)
         _ready.add(mode)
     return meanfield
 

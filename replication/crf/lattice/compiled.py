@@ -11,9 +11,8 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,7 +23,6 @@ from numba.core import config as _numba_config
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _config: Any = _numba_config  # its attributes are made at run time
-_PATIENCE = 2.0  # seconds; loading what is kept takes less
 _MESSAGE = "lattice: compiling for this processor, once (up to a quarter of a minute)"
 
 
@@ -84,23 +82,24 @@ def inlined(function: Function) -> Function:
     return cast(Function, result)
 
 
-def prepare(rehearse: Callable[[], object]) -> None:
-    """Call ``rehearse``, which uses every kernel once, with a line on stderr should that take long.
+def prepare(rehearse: Callable[[], object], name: str) -> None:
+    """Call ``rehearse``, which uses every kernel of ``name`` once, with a line on stderr at first.
 
     Should what is kept on disk turn out unreadable, it is thrown away and made again.
     """
-    timer = threading.Timer(_PATIENCE, lambda: print(_MESSAGE, file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
+    folder = cache_folder()
+    marker = None if folder is None else folder / f"{name}.compiled"
+    if marker is None or not marker.exists():
+        print(_MESSAGE, file=sys.stderr, flush=True)
     try:
-        try:
-            rehearse()
-        except Exception:
-            folder = cache_folder()
-            if folder is None:
-                raise
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            rehearse()
-    finally:
-        timer.cancel()
+        rehearse()
+    except Exception:
+        if folder is None:
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        print(_MESSAGE, file=sys.stderr, flush=True)
+        rehearse()
+    if marker is not None:
+        with suppress(OSError):  # then it only says so again
+            marker.touch()
