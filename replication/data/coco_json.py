@@ -141,7 +141,8 @@ def encode(segmentation: Any, height: int, width: int, where: str) -> Any:
     counts = segmentation["counts"]
     if list(segmentation["size"]) != [height, width]:
         raise ReplicationError(
-            f"{where} is of {segmentation['size']} pixels, its image of [{height}, {width}]; {_AGAIN}"
+            f"{where} is of {segmentation['size']} pixels, its image of [{height}, {width}];"
+            f" {_AGAIN}"
         )
     if isinstance(counts, list):
         if min(counts, default=-1) < 0 or sum(counts) != height * width:

@@ -179,6 +179,14 @@ def test_bad_input(tree: Path, break_it: Any, message: str, resolution: str) -> 
     assert "\n" not in str(caught.value)
 
 
+def test_an_id_in_two_cities(tree: Path) -> None:
+    first = path_of(tree, "gtFine", "train", IDS["train"][0])
+    copy = tree / "gtFine/train/zurich" / first.name
+    copy.write_bytes(first.read_bytes())
+    with pytest.raises(ReplicationError, match="id `aachen_000000_000019` is in aachen too"):
+        prepared(tree)
+
+
 def test_an_id_in_both_splits(tree: Path) -> None:
     copy = path_of(tree, "gtFine", "val", IDS["train"][0])
     copy.parent.mkdir(parents=True)
