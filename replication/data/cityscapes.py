@@ -63,7 +63,8 @@ def read_label_ids(path: Path) -> UInt8[np.ndarray, "H W"]:
             f"{path}: the label holds the value {highest} ({int((label == highest).sum())}"
             f" pixels), and labelIds are 0..{len(CITYSCAPES_LABELS) - 1}{hint}; unpack gtFine again"
         )
-    return train_ids()[label]
+    classes: UInt8[np.ndarray, "H W"] = train_ids()[label]
+    return classes
 
 
 def halve_label(label: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "h w"]:
