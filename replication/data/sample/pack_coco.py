@@ -24,7 +24,9 @@ def archives(count: int, jobs: int) -> dict[str, Archive]:
     from joblib import Parallel, delayed
 
     made = Parallel(n_jobs=jobs)(delayed(_image)(k) for k in range(count))
-    images, annotations, files = [], [], {}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    files = {}
     for number, (jpeg, (height, width), masks) in enumerate(made, start=1):
         file = f"COCO_train2014_{number:012d}.jpg"
         files[f"train2014/{file}"] = jpeg

@@ -145,7 +145,8 @@ def context_map(
     grounds = np.array([*(NUMBERS[name] for name in _GROUNDS), _UNKNOWN], dtype=np.uint16)
     voc = [NUMBERS[CONTEXT_ALIASES.get(name, name)] for name in VOC_CLASSES[1:]]
     objects = np.array([0, *voc], dtype=np.uint16)
-    return np.where(classes > 0, objects[classes], grounds[stuff])
+    numbers: UInt16[np.ndarray, "H W"] = np.where(classes > 0, objects[classes], grounds[stuff])
+    return numbers
 
 
 def _object(kind: str, number: int, mask: Any, parts: dict[str, Any]) -> dict[str, Any]:

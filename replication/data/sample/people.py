@@ -116,8 +116,8 @@ def render_group(index: int, *, size: tuple[int, int] = SIZE) -> Group:
         y = height * (0.42 + 0.16 * float(rng.random()))
         place = Placement((float(x), y), radius, turn=0.3 * (float(rng.random()) - 0.5))
         colours = _wardrobe(rng)
-        for name, material, outline in _figure(rng):
-            whole, _ = paint([outline], place, (0, 0, width, height), 2)
+        for name, material, part in _figure(rng):
+            whole, _ = paint([part], place, (0, 0, width, height), 2)
             cover = whole.astype(np.float32) / np.float32(255)
             canvas += (colours[material] - canvas) * cover[..., None]
             owner[whole >= 128] = len(painted)

@@ -152,9 +152,9 @@ def _ground(
     painter.polygon("road", draws.colour((0.6, 0.7), 0.06, 0.4), road)
     for k in range(4):
         mark: Points = []
-        for start, side in ((0.05, -2), (0.05, 2), (0.15, 2), (0.15, -2)):
+        for start, offset in ((0.05, -2), (0.05, 2), (0.15, 2), (0.15, -2)):
             f = start + 0.25 * k
-            mark.append((x + (width / 2 - x + side) * f, y + (height - y) * f))
+            mark.append((x + (width / 2 - x + offset) * f, y + (height - y) * f))
         painter.polygon("road", (216, 216, 216), mark)
 
 
