@@ -11,7 +11,7 @@ import pytest
 from replication.data.canonical import DataSet
 from replication.data.classes import COCO_CATEGORIES, VOC
 from replication.data.coco import keep_large, prepare_coco
-from replication.data.coco_json import encode, read_instances
+from replication.data.coco_json import encode, read_instances, run_lengths
 from replication.data.labels import VOID, read_label
 from replication.errors import ReplicationError
 
@@ -120,6 +120,19 @@ def test_run_lengths_are_masks_drawn_by_hand(seed: int) -> None:
     packed = mask.encode(np.asfortranarray(drawn.astype(np.uint8)))
     text = {"size": packed["size"], "counts": packed["counts"].decode()}
     np.testing.assert_array_equal(decoded(text), drawn)
+    assert run_lengths(text["counts"]) == runs(drawn)["counts"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.999, 1.0])
+def test_compressed_codes_of_long_runs(share: float) -> None:
+    from pycocotools import mask
+
+    drawn = np.random.default_rng(1).random((480, 640)) < share
+    packed = mask.encode(np.asfortranarray(drawn.astype(np.uint8)))
+    found = run_lengths(packed["counts"].decode())
+    assert sum(found) == 480 * 640
+    assert sum(found[1::2]) == drawn.sum()
+    assert found == runs(drawn)["counts"]
 
 
 def test_labels(coco: Path) -> None:
@@ -240,6 +253,14 @@ BAD = [
     (change("annotations", 1, segmentation={"size": [40, 60], "counts": [2401]}), "runs of 2,401"),
     (change("annotations", 1, segmentation={"size": [40, 60], "counts": [-1, 2401]}), "runs of"),
     (change("annotations", 1, segmentation={"size": [40, 60]}), "not of COCO's form .KeyError"),
+    (change("annotations", 1, segmentation={"size": [40, 60], "counts": "zzz"}), "in a run-length"),
+    (change("annotations", 1, segmentation={"size": [40, 60], "counts": ""}), "runs of 0 pixels"),
+    (change("annotations", 1, segmentation={"size": [40, 60], "counts": "0"}), "runs of 0 pixels"),
+    (change("annotations", 1, segmentation={"size": [40, 60], "counts": "o"}), "ends within a num"),
+    (change("annotations", 1, segmentation={"size": [40, 60], "counts": "!"}), "in a run-length"),
+    (change("annotations", 1, segmentation=[[0, 0, 1e9, 0, 1e9, 1e9]]), "far outside its image"),
+    (change("annotations", 1, segmentation=[[0, 0, float("nan"), 0, 9, 9]]), "far outside its"),
+    (change("annotations", 1, segmentation=[["a", 1, 2, 3, 4, 5]]), "not of COCO's form"),
     (change("annotations", 1, segmentation=7), "not of COCO's form .TypeError"),
     (lambda made: made.pop("images"), "must hold the lists images, categories, annotations"),
     (lambda made: made["images"].clear(), "must hold the lists"),
