@@ -55,7 +55,7 @@ def _in_voc_colours(names: tuple[str, ...]) -> ClassTable:
 
 VOC = _in_voc_colours(VOC_CLASSES)
 
-# The 59 most frequent of 459 (Mottaghi et al. 2014, section 3), in the order of the authors'
+# The 59 most frequent of 459 (Mottaghi et al. 2014), in the order of the authors'
 # 59_labels.txt: VOC's twenty, then things and stuff.
 CONTEXT = _in_voc_colours(
     (

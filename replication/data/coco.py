@@ -2,10 +2,10 @@
 
     annotations/instances_train2014.json     train2014/COCO_train2014_000000000009.jpg
 
-Paper, section 4.1.2 and table 4: networks marked COCO are trained on it first. The rule for what is
-kept is the authors' next paper's (Chen et al., Rethinking Atrous Convolution, section 4.1): images
-whose masks of VOC's classes cover more than 1,000 pixels; COCO's other categories are background.
-Crowds count, as their class.
+Paper, section 4.1.2 and table 4: networks marked COCO are trained on it first. What is kept it does
+not say; the rule is the authors' next paper's (Chen et al., Rethinking Atrous Convolution, arXiv
+1706.05587, where it pre-trains on COCO): images whose masks of VOC's classes cover more than 1,000
+pixels. COCO's other categories are background; crowds count, as their class.
 """
 
 from collections.abc import Mapping

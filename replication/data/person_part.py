@@ -5,8 +5,9 @@
 
 Chen et al., Detect What You Can, CVPR 2014, for the masks; Chen et al., Attention to Scale, CVPR
 2016, section 4.1, for the six parts. `anno.objects` is a struct array of `class`, `class_ind`,
-`mask` and `parts`; `parts` one of `part_name` and `mask`. The splits are the images of VOC 2010's
-main lists on which a part of a person is drawn: 1,716 train and 1,817 val.
+`mask` and `parts`; `parts` one of `part_name` and `mask`. The splits are 1,716 train and 1,817 val
+images: those of VOC 2010's main lists on which a part of a person is drawn, or as listed in the
+authors' pascal_person_part.zip where one has it (pascal_person_part_trainval_list/train_id.txt).
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from replication.data.building import building, unpacked, without, write_dataset
-from replication.data.canonical import DataSet
+from replication.data.canonical import DataSet, read_ids
 from replication.data.classes import PERSON_PART
 from replication.data.convert import Item
 from replication.data.guard import refuse_overlap
@@ -28,6 +29,7 @@ from replication.errors import ReplicationError
 
 COUNTS = {"train": 1_716, "val": 1_817}
 ANNOTATIONS = "Annotations_Part"
+LISTS = "pascal_person_part_trainval_list"
 Neck = Literal["torso", "head"]
 
 _BY_PART = {
@@ -153,6 +155,32 @@ def part_ids(tree: Path, ids: Iterable[str], *, progress: bool = False) -> list[
     return found
 
 
+def derive_splits(voc: Path, tree: Path, *, progress: bool = False) -> dict[str, list[str]]:
+    """Return the ids of train and val: those of VOC 2010's main lists that show a person's parts.
+
+    Raises:
+        ReplicationError: a split has none, or as `part_ids`.
+    """
+    splits = {}
+    for split in COUNTS:
+        splits[split] = part_ids(tree, main_ids(voc, split), progress=progress)
+        if not splits[split]:
+            raise ReplicationError(
+                f"{tree / ANNOTATIONS}: no part of a person in any image of `{split}`; {_AGAIN}"
+            )
+    return splits
+
+
+def listed_splits(root: Path) -> dict[str, list[str]]:
+    """Return the ids of train and val as the authors list them, at or below ``root``.
+
+    Raises:
+        ReplicationError: a list is missing, empty, or lists an id twice.
+    """
+    folder = find_tree(root, (LISTS,), what="authors' lists") / LISTS
+    return {split: read_ids(folder / f"{split}_id.txt") for split in COUNTS}
+
+
 def part_items(
     tree: Path, ids: Iterable[str], images: Mapping[str, Path], *, neck: Neck = "torso"
 ) -> dict[str, Item]:
@@ -184,6 +212,7 @@ def prepare_person_part(
     sources: list[dict[str, Any]],
     name: str = "pascal_person_part",
     neck: Neck = "torso",
+    lists: Path | None = None,
     limits: Mapping[str, int] | None = None,
     progress: bool = True,
 ) -> DataSet:
@@ -197,6 +226,8 @@ def prepare_person_part(
         sources: records of where the data is from, kept in meta.json.
         name: the data set's name in results and tables.
         neck: as `read_parts`.
+        lists: the authors' pascal_person_part.zip, or its folder; None derives the splits, which
+            reads every annotation.
         limits: by split, take only so many ids from the start of its list.
         progress: show a bar.
 
@@ -206,15 +237,16 @@ def prepare_person_part(
     with building(into) as (target, work):
         voc_tree = find_voc2010(unpacked(voc, work / "voc", progress, without(*SKIPPED)))
         tree = find_parts(unpacked(parts, work / "parts", progress, without("examples")))
-        listed = {split: main_ids(voc_tree, split) for split in COUNTS}
-        refuse_overlap(listed["train"], listed["val"], train_name="train", eval_name="val")
-        splits = {s: part_ids(tree, ids, progress=progress) for s, ids in listed.items()}
+        if lists is None:
+            splits = derive_splits(voc_tree, tree, progress=progress)
+        else:
+            splits = listed_splits(
+                unpacked(lists, work / "lists", progress, lambda member: LISTS in member)
+            )
+        refuse_overlap(splits["train"], splits["val"], train_name="train", eval_name="val")
+        cure = "" if lists else "give the authors' pascal_person_part.zip as `lists`, "
         for split, ids in splits.items():
-            check_count(split, ids, COUNTS[split] if official else None)
-            if not ids:
-                raise ReplicationError(
-                    f"{tree / ANNOTATIONS}: no part of a person in any image of `{split}`; {_AGAIN}"
-                )
+            check_count(split, ids, COUNTS[split] if official else None, cure=cure)
         splits = {s: ids[: (limits or {}).get(s, len(ids))] for s, ids in splits.items()}
         wanted = (i for ids in splits.values() for i in ids)
         write_dataset(

@@ -71,6 +71,7 @@ def prepare_set(
     sample: bool,
     sources: list[dict[str, Any]],
     progress: bool = True,
+    **options: Any,
 ) -> DataSet:
     """Prepare the data set ``name`` from its archives (or the folders that they unpack to).
 
@@ -81,6 +82,7 @@ def prepare_set(
         sample: the archives are the embedded sample's: their counts are not the official ones.
         sources: records of where the data is from, kept in meta.json.
         progress: show a bar.
+        options: what the adaptor takes besides (`limits`, Person-Part's `lists`, COCO's `least`).
 
     Raises:
         ReplicationError: there is no such set, or names the file that is wrong, with its cure.
@@ -99,4 +101,5 @@ def prepare_set(
         sources=sources,
         name=f"{own} sample" if sample else own,
         progress=progress,
+        **options,
     )

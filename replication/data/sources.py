@@ -188,6 +188,16 @@ SOURCES: dict[str, Source] = table(
             citation=_PARTS_CITATION,
             homepage="http://roozbehm.info/pascal-parts/pascal-parts.html",
         ),
+        Source(
+            name="person_part_lists",
+            title="PASCAL-Person-Part, the authors' lists (and merged labels, unused)",
+            file="pascal_person_part.zip",
+            address="http://liangchiehchen.com/data/pascal_person_part.zip",
+            unverified="its publisher states no checksum: the lists' lengths are checked",
+            licence="no licence stated, published for research",
+            citation=_PARTS_CITATION,
+            homepage="http://liangchiehchen.com/projects/DeepLab.html",
+        ),
         _cityscapes(
             "cityscapes_labels",
             "gtFine_trainvaltest.zip",

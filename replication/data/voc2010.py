@@ -38,8 +38,10 @@ def voc2010_images(tree: Path) -> dict[str, Path]:
     return files_by_id(tree / IMAGES, IMAGE_SUFFIXES)
 
 
-def check_count(split: str, ids: list[str], expected: int | None) -> None:
+def check_count(split: str, ids: list[str], expected: int | None, *, cure: str = "") -> None:
     """Refuse a split of another length than the official one; None (a sample) is not checked.
+
+    ``cure`` is one more thing to do about it.
 
     Raises:
         ReplicationError: gives both lengths.
@@ -47,5 +49,5 @@ def check_count(split: str, ids: list[str], expected: int | None) -> None:
     if expected is not None and len(ids) != expected:
         raise ReplicationError(
             f"split `{split}` has {len(ids):,} ids, the official one {expected:,}; fetch the"
-            " official archives again, or declare the source as not official"
+            f" official archives again, {cure}or declare the source as not official"
         )

@@ -1,6 +1,7 @@
 """PASCAL-Person-Part: 24 parts to six, struct arrays as MATLAB writes them, every bad input."""
 
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,9 @@ def test_archives(voc2010: Path, parts: Path, tmp_path: Path) -> None:
 
 
 def test_official_counts(voc2010: Path, parts: Path) -> None:
-    with pytest.raises(ReplicationError, match=r"`train` has 2 ids, the official one 1,716; fetch"):
+    with pytest.raises(
+        ReplicationError, match=r"`train` has 2 ids, the official one 1,716; .* `lists`"
+    ):
         prepared(voc2010, parts, official=True)
 
 
@@ -213,6 +216,32 @@ def test_an_annotation_without_objects_has_no_size(tmp_path: Path) -> None:
     save_anno(tmp_path / "a.mat")
     with pytest.raises(ReplicationError, match=r"a\.mat: .* has no objects"):
         read_parts(tmp_path / "a.mat")
+
+
+def test_the_authors_lists(voc2010: Path, parts: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lists/pascal_person_part/pascal_person_part_trainval_list"
+    folder.mkdir(parents=True)
+    (folder / "train_id.txt").write_text("2008_000001\n")
+    (folder / "val_id.txt").write_text("2008_000003\n")
+    archive = tmp_path / "pascal_person_part.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in sorted(folder.iterdir()):
+            packed.write(path, path.relative_to(tmp_path / "lists"))
+        packed.writestr("pascal_person_part/pascal_person_part_gt/2008_000001.png", "not wanted")
+    for lists in (archive, tmp_path / "lists"):
+        data = prepared(voc2010, parts, lists=lists)
+        assert data.ids("train") == ["2008_000001"]
+        assert data.ids("val") == ["2008_000003"]
+    with pytest.raises(ReplicationError, match=r"`train` has 1 ids, the official one 1,716"):
+        prepared(voc2010, parts, lists=archive, official=True)
+    (folder / "val_id.txt").write_text("2008_000001\n")
+    with pytest.raises(ReplicationError, match=r"`train` holds 1 of .*2008_000001"):
+        prepared(voc2010, parts, lists=tmp_path / "lists")
+    (folder / "val_id.txt").write_text("2008_000009\n")
+    with pytest.raises(ReplicationError, match="no image for listed id `2008_000009`"):
+        prepared(voc2010, parts, lists=tmp_path / "lists")
+    with pytest.raises(ReplicationError, match="no authors' lists here"):
+        prepared(voc2010, parts, lists=voc2010)
 
 
 def test_missing_trees(voc2010: Path, parts: Path) -> None:
