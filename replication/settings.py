@@ -136,6 +136,14 @@ class Archives(_Strict):
 
     voc2012: str | None = None
     sbd: str | None = None
+    voc2010: str | None = None
+    pascal_context: str | None = None
+    pascal_part: str | None = None
+    person_part_lists: str | None = None
+    cityscapes_images: str | None = None
+    cityscapes_labels: str | None = None
+    coco_images: str | None = None
+    coco_annotations: str | None = None
 
 
 class Places(_Strict):

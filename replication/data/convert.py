@@ -36,12 +36,15 @@ class Item:
         label: the label's file.
         read: reads the label's file, given the number of classes (None: unchecked), as uint8
             (H, W); raises ReplicationError on a bad one.
+        redraw: turns the photograph's bytes into those to keep, in the same format (Cityscapes at
+            half resolution); None keeps the file as it is.
     """
 
     name: str
     image: Path
     label: Path
     read: Callable[[Path, int | None], UInt8[np.ndarray, "H W"]]
+    redraw: Callable[[Path, bytes], bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,13 @@ class Seen:
     label_sha256: str
 
 
-def convert(item: Item, into: Path, num_classes: int | None, links: Path | None) -> Seen:
+def convert(
+    item: Item,
+    into: Path,
+    num_classes: int | None,
+    links: Path | None,
+    palette: UInt8[np.ndarray, "256 3"] | None = None,
+) -> Seen:
     """Check one item and write it to `into`/images and `into`/labels.
 
     Args:
@@ -64,6 +73,7 @@ def convert(item: Item, into: Path, num_classes: int | None, links: Path | None)
         num_classes: as `labels.read_label`.
         links: images under this folder (our own unpacking) are hard-linked; others are copied,
             since a link would let a later change to the user's file reach into prepared data.
+        palette: uint8 (256, 3), the label's colours; VOC's if None.
 
     Raises:
         ReplicationError: image or label can't be read, or their sizes differ.
@@ -73,15 +83,18 @@ def convert(item: Item, into: Path, num_classes: int | None, links: Path | None)
     except OSError as error:
         reason = error.strerror or error
         raise ReplicationError(f"{item.image}: the image can't be read ({reason})") from None
+    if item.redraw is not None:
+        raw = item.redraw(item.image, raw)
     height, width = decode_image(item.image, raw).shape[:2]
     label = item.read(item.label, num_classes)  # (H, W)
     if label.shape != (height, width):
         raise ReplicationError(_sizes_differ(item, (height, width), label.shape))
     suffix = ".png" if item.image.suffix.lower() == ".png" else ".jpg"
     image = into / "images" / f"{item.name}{suffix}"
-    if links is None or not item.image.is_relative_to(links) or not _linked(item.image, image):
+    ours = links is not None and item.redraw is None and item.image.is_relative_to(links)
+    if not ours or not _linked(item.image, image):
         image.write_bytes(raw)
-    (into / "labels" / f"{item.name}.png").write_bytes(encode_label(label))
+    (into / "labels" / f"{item.name}.png").write_bytes(encode_label(label, palette))
     return Seen(
         name=item.name,
         size=(height, width),
@@ -119,8 +132,11 @@ def convert_all(
     *,
     links: Path | None,
     progress: bool,
+    palette: UInt8[np.ndarray, "256 3"] | None = None,
 ) -> dict[str, Seen]:
     """Convert items in threads; returns what was seen by id, in the items' order.
+
+    Arguments as `convert`.
 
     Raises:
         ReplicationError: the first bad file, and how many others were met: a person who mends a
@@ -134,7 +150,7 @@ def convert_all(
 
     def one(item: Item) -> Seen | ReplicationError:
         try:
-            return convert(item, into, num_classes, links)
+            return convert(item, into, num_classes, links, palette)
         except ReplicationError as error:
             return error
 
@@ -191,6 +207,7 @@ def write_lists(
     splits: Mapping[str, list[str]],
     seen: Mapping[str, Seen],
     sources: list[dict[str, Any]],
+    palette: UInt8[np.ndarray, "256 3"] | None = None,
 ) -> dict[str, Any]:
     """Write splits/*.txt and, last, meta.json; returns the latter.
 
@@ -211,7 +228,7 @@ def write_lists(
         "format": FORMAT,
         "name": name,
         "classes": list(classes),
-        "palette": voc_palette().tolist(),
+        "palette": (voc_palette() if palette is None else palette).tolist(),
         "void": VOID,
         "images": len(seen),
         "largest": {"height": int(sizes[:, 0].max()), "width": int(sizes[:, 1].max())},

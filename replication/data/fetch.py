@@ -121,7 +121,7 @@ def fetch(
             else:
                 _install(target, final, found)
                 return Fetched(source, final, "archive", address, found.sha256, found.size)
-    raise ReplicationError(_all_failed(source, failures, login))
+    raise ReplicationError(_all_failed(source, into, failures, login))
 
 
 def _given(source: Source, path: Path, into: Path, progress: bool) -> Fetched:
@@ -252,14 +252,17 @@ def _install(target: Target, final: Path, found: verify.Digest) -> None:
     verify.remember(_memory(final), final, found)
 
 
-def _all_failed(source: Source, failures: list[str], login: bool) -> str:
+def _all_failed(source: Source, into: Path, failures: list[str], login: bool) -> str:
     """Word the error that lists each address and what to do instead."""
     tried = "; ".join(failures) or "it has no public address"
+    renamed = f" as `{source.file}`" if source.served_as else ""
+    put = f"put it into `{into}`{renamed}, or " if source.login or source.served_as else ""
     cures = [
         f"it needs a login: {source.login}" if source.login else "",
         f"a login may be needed: see {source.homepage}" if login and not source.login else "",
         source.hint,
-        f"get it yourself and set {source.setting} in params.yaml to the file or unpacked folder",
+        f"get it yourself and {put}set {source.setting} in params.yaml to the file or unpacked"
+        " folder",
     ]
     cure = "; or ".join(filter(None, cures))
     return f"`{source.file}` ({source.name}) could not be fetched: {tried}. To go on, {cure}"

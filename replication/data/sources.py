@@ -9,96 +9,12 @@ of the *same file* are listed: re-packed copies (zips of the images, ready-made
 ``SegmentationClassAug``) have other bytes and, often, other labels.
 """
 
-import json
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
 
+from replication.data.source import Source
 from replication.errors import ReplicationError
 
-DIGITS = {"md5": 32, "sha1": 40, "sha256": 64}
-"""Checksum algorithms that a record may use, with their length in hexadecimal digits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """The provenance record of one archive.
-
-    ``checksum`` is ``"md5:..."``, ``"sha1:..."`` or ``"sha256:..."``; ``size`` is in bytes. Both
-    may be None where the publisher states none, or where ``checksums`` names a JSON file (relative
-    to the repository root, ``{file: {"sha256": ..., "size": ...}}``) that holds them.
-    ``login`` says what to do where the publisher wants an account, and is empty otherwise.
-    ``hint`` says what else a person can do when no address answers.
-    """
-
-    name: str
-    title: str
-    file: str
-    address: str
-    mirrors: tuple[str, ...] = ()
-    size: int | None = None
-    checksum: str | None = None
-    checksums: str | None = None
-    licence: str
-    citation: str
-    homepage: str
-    login: str = ""
-    hint: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse a record that could not work; these are our mistakes, so ValueError."""
-        if not self.file or Path(self.file).name != self.file or self.file.startswith("."):
-            raise ValueError(f"source `{self.name}`: `file` must be a bare name, got {self.file!r}")
-        if self.size is not None and self.size <= 0:
-            raise ValueError(f"source `{self.name}`: `size` must be positive, got {self.size}")
-        if self.checksum is not None:
-            algorithm, _, digest = self.checksum.partition(":")
-            if DIGITS.get(algorithm) != len(digest) or not re.fullmatch(r"[0-9a-f]+", digest):
-                raise ValueError(
-                    f"source `{self.name}`: `checksum` must be md5:, sha1: or sha256: and that "
-                    f"many lower-case digits, got {self.checksum!r}"
-                )
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """The official address, then the mirrors, in the order in which they are tried."""
-        return tuple(address for address in (self.address, *self.mirrors) if address)
-
-    @property
-    def login_required(self) -> bool:
-        """Whether the publisher hands the archive only to people with an account."""
-        return bool(self.login)
-
-    @property
-    def setting(self) -> str:
-        """The key of ``params.yaml`` that names an archive of one's own instead."""
-        return f"data.archives.{self.name}"
-
-    def resolved(self, root: Path) -> "Source":
-        """Return the record with size and checksum read from ``checksums``, if it names a file.
-
-        Raises:
-            ReplicationError: the file is absent, is not JSON, or does not describe this archive.
-        """
-        if self.checksums is None:
-            return self
-        path = root / self.checksums
-        cure = self.hint or "fetch or make it again"
-        try:
-            entry = json.loads(path.read_text(encoding="utf-8"))[self.file]
-            size, digest = int(entry["size"]), str(entry["sha256"])
-            return replace(self, size=size, checksum=f"sha256:{digest}", checksums=None)
-        except FileNotFoundError:
-            raise ReplicationError(
-                f"`{path}`, the checksums of `{self.name}`, does not exist: {cure}"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ReplicationError(
-                f"`{path}` does not give size and sha256 of `{self.file}` "
-                f"({type(error).__name__}: {error}): {cure}"
-            ) from None
-
+__all__ = ["SOURCES", "Source", "get_source", "table"]
 
 _VOC_LICENCE = (
     "annotations: no licence stated, published for research; "
@@ -112,6 +28,55 @@ _SBD_CITATION = (
     "B. Hariharan, P. Arbelaez, L. Bourdev, S. Maji, J. Malik: Semantic Contours from Inverse "
     "Detectors. International Conference on Computer Vision (ICCV), 2011"
 )
+_CONTEXT_CITATION = (
+    "R. Mottaghi, X. Chen, X. Liu, N.-G. Cho, S.-W. Lee, S. Fidler, R. Urtasun, A. Yuille: The "
+    "Role of Context for Object Detection and Semantic Segmentation in the Wild. Computer Vision "
+    "and Pattern Recognition (CVPR), 2014"
+)
+_PARTS_CITATION = (
+    "X. Chen, R. Mottaghi, X. Liu, S. Fidler, R. Urtasun, A. Yuille: Detect What You Can: "
+    "Detecting and Representing Objects using Holistic Models and Body Parts. CVPR, 2014; six "
+    "parts: L.-C. Chen, Y. Yang, J. Wang, W. Xu, A. Yuille: Attention to Scale. CVPR, 2016"
+)
+_CITYSCAPES_CITATION = (
+    "M. Cordts, M. Omran, S. Ramos, T. Rehfeld, M. Enzweiler, R. Benenson, U. Franke, S. Roth, "
+    "B. Schiele: The Cityscapes Dataset for Semantic Urban Scene Understanding. CVPR, 2016"
+)
+_COCO_CITATION = (
+    "T.-Y. Lin, M. Maire, S. Belongie, L. Bourdev, R. Girshick, J. Hays, P. Perona, D. Ramanan, "
+    "C. L. Zitnick, P. Dollar: Microsoft COCO: Common Objects in Context. ECCV, 2014"
+)
+_NO_CHECKSUM = (
+    "its publisher states no checksum: gzip's own sum and the tar's end mark are checked when it "
+    "is unpacked, counts and lists when it is prepared, and the SHA-256 of what came is kept in "
+    "meta.json"
+)
+
+
+def _cityscapes(
+    name: str, file: str, title: str, *, package: int, gigabytes: str, sha1: str
+) -> Source:
+    """Describe an archive of Cityscapes, which has no public address.
+
+    The checksums are those that GluonCV's preparation script (cityscapes.py) demands.
+    """
+    return Source(
+        name=name,
+        title=title,
+        file=file,
+        address="",
+        checksum=f"sha1:{sha1}",
+        licence="Cityscapes' own terms: non-commercial research, no passing on",
+        citation=_CITYSCAPES_CITATION,
+        homepage="https://www.cityscapes-dataset.com/",
+        login=(
+            "register at https://www.cityscapes-dataset.com/register/ and download "
+            f"`{file}` ({gigabytes} GB) from "
+            f"https://www.cityscapes-dataset.com/file-handling/?packageID={package}"
+        ),
+    )
+
+
 _BERKELEY = "eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours"
 _SAMPLE = "data/sample/archives"
 _SAMPLE_HINT = "run `dvc pull` (or `make repro`), which brings back the embedded sample in data/"
@@ -182,8 +147,103 @@ SOURCES: dict[str, Source] = table(
             citation=_SBD_CITATION,
             homepage="http://home.bharathh.info/pubs/codes/SBD/download.html",
         ),
+        Source(
+            name="voc2010",
+            title="PASCAL VOC 2010, train and val: the images of PASCAL-Context and PASCAL-Part",
+            file="VOCtrainval_03-May-2010.tar",
+            address="https://thor.robots.ox.ac.uk/pascal/VOC/voc2010/VOCtrainval_03-May-2010.tar",
+            mirrors=("http://host.robots.ox.ac.uk/pascal/VOC/voc2010/VOCtrainval_03-May-2010.tar",),
+            checksum="md5:da459979d0c395079b5c75ee67908abb",
+            licence=_VOC_LICENCE,
+            citation=_VOC_CITATION,
+            homepage="http://host.robots.ox.ac.uk/pascal/VOC/voc2010/",
+        ),
+        Source(
+            name="pascal_context",
+            title="PASCAL-Context, 459 labels, train and val",
+            file="pascal_context_trainval.tar.gz",
+            served_as="trainval.tar.gz",
+            address="https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz",
+            mirrors=(
+                "https://www.cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz",
+                "http://www.stat.ucla.edu/~ccvl/datasets/pascal-context/trainval.tar.gz",
+            ),
+            unverified=_NO_CHECKSUM,
+            licence="no licence stated, published for research",
+            citation=_CONTEXT_CITATION,
+            homepage="https://cs.stanford.edu/~roozbeh/pascal-context/",
+        ),
+        Source(
+            name="pascal_part",
+            title="PASCAL-Part, masks of objects and parts, train and val",
+            file="pascal_part_trainval.tar.gz",
+            served_as="trainval.tar.gz",
+            address="http://roozbehm.info/pascal-parts/trainval.tar.gz",
+            mirrors=(
+                "https://www.cs.stanford.edu/~roozbeh/pascal-parts/trainval.tar.gz",
+                "http://www.stat.ucla.edu/~xianjie.chen/pascal_part_dataset/trainval.tar.gz",
+            ),
+            unverified=_NO_CHECKSUM,
+            licence="no licence stated, published for research",
+            citation=_PARTS_CITATION,
+            homepage="http://roozbehm.info/pascal-parts/pascal-parts.html",
+        ),
+        Source(
+            name="person_part_lists",
+            title="PASCAL-Person-Part, the authors' lists (and merged labels, unused)",
+            file="pascal_person_part.zip",
+            address="http://liangchiehchen.com/data/pascal_person_part.zip",
+            unverified="its publisher states no checksum: the lists' lengths are checked",
+            licence="no licence stated, published for research",
+            citation=_PARTS_CITATION,
+            homepage="http://liangchiehchen.com/projects/DeepLab.html",
+        ),
+        _cityscapes(
+            "cityscapes_labels",
+            "gtFine_trainvaltest.zip",
+            "Cityscapes, fine labels",
+            package=1,
+            gigabytes="0.24",
+            sha1="99f532cb1af174f5fcc4c5bc8feea8c66246ddbc",
+        ),
+        _cityscapes(
+            "cityscapes_images",
+            "leftImg8bit_trainvaltest.zip",
+            "Cityscapes, left images",
+            package=3,
+            gigabytes="11",
+            sha1="2c0b77ce9933cc635adda307fbba5566f5d9d404",
+        ),
+        Source(
+            name="coco_images",
+            title="MS-COCO 2014, train images",
+            file="train2014.zip",
+            address="http://images.cocodataset.org/zips/train2014.zip",
+            checksum="md5:0da8c0bd3d6becc4dcb32757491aca88",
+            licence="images: from Flickr, whose terms of use apply",
+            citation=_COCO_CITATION,
+            homepage="https://cocodataset.org/#download",
+        ),
+        Source(
+            name="coco_annotations",
+            title="MS-COCO 2014, annotations of train and val",
+            file="annotations_trainval2014.zip",
+            address="http://images.cocodataset.org/annotations/annotations_trainval2014.zip",
+            size=252_872_794,
+            checksum="md5:0a379cfc70b0e71301e0f377548639bd",
+            licence="CC BY 4.0",
+            citation=_COCO_CITATION,
+            homepage="https://cocodataset.org/#download",
+        ),
         _sample("voc2012_sample", "VOCtrainval_sample.tar", "PASCAL VOC 2012"),
         _sample("sbd_sample", "benchmark_sample.tgz", "SBD"),
+        _sample("voc2010_sample", "VOCtrainval_2010_sample.tar", "PASCAL VOC 2010"),
+        _sample("pascal_context_sample", "pascal_context_sample.tar.gz", "PASCAL-Context"),
+        _sample("pascal_part_sample", "pascal_part_sample.tar.gz", "PASCAL-Part"),
+        _sample("cityscapes_labels_sample", "gtFine_sample.zip", "Cityscapes' labels"),
+        _sample("cityscapes_images_sample", "leftImg8bit_sample.zip", "Cityscapes' images"),
+        _sample("coco_images_sample", "train2014_sample.zip", "MS-COCO's images"),
+        _sample("coco_annotations_sample", "annotations_sample.zip", "MS-COCO's annotations"),
     ]
 )
 """Every archive by name."""

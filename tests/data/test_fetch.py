@@ -204,6 +204,7 @@ def source_of(*addresses: str, body: bytes = BODY, **changes: Any) -> Source:
         licence="none",
         citation="none",
         homepage="https://example.org/home",
+        unverified="nothing is checked",
     )
     return replace(made, **changes)
 
@@ -574,6 +575,22 @@ def test_no_address_at_all(place: Place) -> None:
         ReplicationError, match=r"it has no public address\. To go on, it needs a l"
     ):
         place.fetch(source_of(login="write to the authors"))
+
+
+def test_where_to_put_what_needs_a_login(place: Place) -> None:
+    from replication.data.sources import SOURCES
+
+    for name in ("cityscapes_labels", "cityscapes_images"):
+        source = SOURCES[name]
+        with pytest.raises(ReplicationError) as caught:
+            place.fetch(source)
+        text = str(caught.value)
+        assert "\n" not in text
+        assert source.file in text
+        assert "https://www.cityscapes-dataset.com/register/" in text
+        assert re.search(r"file-handling/\?packageID=[13]", text)
+        assert f"put it into `{place.into}`" in text
+        assert f"data.archives.{name}" in text
 
 
 def test_file_addresses(place: Place) -> None:

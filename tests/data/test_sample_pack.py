@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.io import loadmat
 
 from replication.data.palette import voc_palette
+from replication.data.sample import pack_cityscapes, pack_coco, pack_pascal
 from replication.data.sample.pack import (
     CHECKSUMS_FILE,
     SBD_FILE,
@@ -26,7 +27,25 @@ from replication.data.sbd import derive_trainaug, find_sbd, read_sbd_label, sbd_
 from replication.data.voc import find_voc, voc_ids, voc_items
 from replication.errors import ReplicationError
 
-FEW = Counts(val=4, train=5, extra=6, extra_in_train=2, extra_in_val=1)
+FEW = Counts(
+    val=4,
+    train=5,
+    extra=6,
+    extra_in_train=2,
+    extra_in_val=1,
+    pascal=pack_pascal.Counts(train=2, val=1, people_train=2, people_val=1),
+    cityscapes=pack_cityscapes.Counts(train=2, val=1),
+    coco=2,
+)
+OTHERS = [
+    pack_pascal.VOC_FILE,
+    pack_pascal.CONTEXT_FILE,
+    pack_pascal.PART_FILE,
+    pack_cityscapes.LABELS_FILE,
+    pack_cityscapes.IMAGES_FILE,
+    pack_coco.IMAGES_FILE,
+    pack_coco.ANNOTATIONS_FILE,
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +68,20 @@ def test_packing_again_with_two_processes_gives_the_same_bytes(
     packed: Path, tmp_path: Path
 ) -> None:
     paths = render(tmp_path, jobs=2, counts=FEW)
-    assert sorted(paths) == sorted([VOC_FILE, SBD_FILE, CHECKSUMS_FILE])
+    assert sorted(paths) == sorted([VOC_FILE, SBD_FILE, CHECKSUMS_FILE, *OTHERS])
     for name, path in paths.items():
         assert path.read_bytes() == (packed / name).read_bytes(), name
 
 
 def test_checksums_describe_the_archives(packed: Path) -> None:
     checksums = json.loads((packed / CHECKSUMS_FILE).read_text())
-    for name in (VOC_FILE, SBD_FILE):
+    assert list(checksums) == [VOC_FILE, SBD_FILE, *OTHERS]
+    for name in checksums:
         raw = (packed / name).read_bytes()
         assert checksums[name] == {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)}
 
 
-@pytest.mark.parametrize("name", [VOC_FILE, SBD_FILE])
+@pytest.mark.parametrize("name", [VOC_FILE, SBD_FILE, *OTHERS[:3]])
 def test_members_are_plain_files_in_order_without_owner_or_clock(packed: Path, name: str) -> None:
     with tarfile.open(packed / name) as tar:
         members = tar.getmembers()
@@ -153,12 +173,13 @@ def test_the_embedded_archives_are_small_and_match_their_checksums() -> None:
     if not (folder / CHECKSUMS_FILE).is_file():
         pytest.skip("the sample has not been pulled")
     checksums = json.loads((folder / CHECKSUMS_FILE).read_text())
-    total = 0
-    for name in (VOC_FILE, SBD_FILE):
+    sizes = {}
+    for name in checksums:
         raw = (folder / name).read_bytes()
         assert hashlib.sha256(raw).hexdigest() == checksums[name]["sha256"]
-        total += len(raw)
-    assert total <= 8_000_000
+        sizes[name] = len(raw)
+    assert sizes[VOC_FILE] + sizes[SBD_FILE] <= 8_000_000
+    assert sum(sizes.values()) <= 14_000_000
 
 
 def test_bad_arguments_are_refused(tmp_path: Path) -> None:

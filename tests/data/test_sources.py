@@ -21,6 +21,7 @@ def _source(**changes: object) -> Source:
         "licence": "none",
         "citation": "none",
         "homepage": "https://example.org",
+        "unverified": "nothing is checked",
     }
     return Source(**(fields | changes))  # type: ignore[arg-type]
 
@@ -42,6 +43,9 @@ def test_torchvision_states_the_same_checksums() -> None:
     folder = Path(package.origin).parent / "datasets"
     assert str(voc.checksum).removeprefix("md5:") in (folder / "voc.py").read_text()
     assert str(sbd.checksum).removeprefix("md5:") in (folder / "sbd.py").read_text()
+    voc2010 = SOURCES["voc2010"]
+    assert f'"{voc2010.file}"' in (folder / "voc.py").read_text()
+    assert str(voc2010.checksum).removeprefix("md5:") in (folder / "voc.py").read_text()
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=list(SOURCES))
@@ -50,17 +54,21 @@ def test_every_record_is_complete(source: Source) -> None:
     assert source.licence
     assert source.citation
     assert source.homepage
-    assert source.checksum or source.checksums
+    assert source.checksum or source.checksums or source.unverified
+    assert source.addresses or source.login
     assert len(set(source.addresses)) == len(source.addresses)
     for address in source.addresses:
-        assert address.endswith(f"/{source.file}"), "a mirror serves the same file"
+        served = source.served_as or source.file
+        assert address.endswith(f"/{served}"), "a mirror serves the same file"
         assert re.match(r"https?://|data/sample/archives/", address)
     assert source.setting == f"data.archives.{source.name}"
 
 
 def test_get_source_names_the_choices() -> None:
     assert get_source("voc2012") is SOURCES["voc2012"]
-    with pytest.raises(ReplicationError, match=r"`voc2011`: choose from sbd, sbd_sample, voc2012"):
+    with pytest.raises(
+        ReplicationError, match=r"`voc2011`: choose from .*sbd, sbd_sample, .*voc2012"
+    ):
         get_source("voc2011")
 
 
@@ -75,6 +83,7 @@ def test_get_source_names_the_choices() -> None:
         {"checksum": "crc32:12345678"},
         {"checksum": "md5:" + "A" * 32},
         {"checksum": "0" * 32},
+        {"unverified": ""},
     ],
 )
 def test_impossible_records_are_refused(bad: dict[str, object]) -> None:

@@ -9,7 +9,7 @@ import colorsys
 import math
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from replication.data.sample.materials import Grid, wave
@@ -18,6 +18,8 @@ from replication.data.sample.shapes import Outline, Placement, Polygon, Role, St
 Canvas = Float32[np.ndarray, "H W 3"]
 
 _GROUNDS = 5
+CLUTTER = 2 * _GROUNDS
+"""What `Scene.stuff` says of things without a label; below it are the grounds, near and far."""
 _HUES = {"sample": 0.0, "pretraining": 0.09}  # the two sets' grounds are tinted apart
 
 
@@ -67,8 +69,16 @@ def _ground(kind: int, rng: np.random.Generator, width: int, height: int) -> Gri
     return wave((y + 14 * slow) / np.float32(11)) * np.float32(0.5) + slow / 2  # ripples
 
 
-def ground(set_name: str, theme: int, rng: np.random.Generator, width: int, height: int) -> Canvas:
-    """Paint the ground: one texture, or two that meet at a sloping horizon."""
+def ground(
+    set_name: str, theme: int, rng: np.random.Generator, stuff: UInt8[np.ndarray, "H W"]
+) -> Canvas:
+    """Paint the ground: one texture, or two that meet at a sloping horizon.
+
+    ``stuff`` (H, W) is as large as the picture and told what is where: a texture's number, and
+    beyond the horizon 5 more.
+    """
+    height, width = stuff.shape
+    stuff[:] = theme
     hue = theme / _GROUNDS + _HUES[set_name]
     canvas = _paint_ground(theme, hue, rng, width, height)
     if rng.random() < 0.5:
@@ -79,6 +89,7 @@ def ground(set_name: str, theme: int, rng: np.random.Generator, width: int, heig
         slope = np.float32(0.3 * (rng.random() - 0.5))
         weight = np.clip(level + slope * (x - np.float32(width / 2)) - y, 0, 1)[..., None]
         canvas += (far - canvas) * weight
+        stuff[weight[..., 0] >= np.float32(0.5)] = _GROUNDS + other
     return canvas
 
 

@@ -1,27 +1,25 @@
-"""Pack the rendered scenes as VOC 2012's tar and SBD's tgz are packed.
+"""Pack the rendered scenes as the official archives are packed: VOC 2012's tar and SBD's tgz here.
 
-The code that unpacks and converts the official archives then reads the sample's, unchanged. Both
+The code that unpacks and converts the official archives then reads the sample's, unchanged. All
 archives are the same to the byte when made again with the same versions of the libraries: fixed
-times, owners and order. To save bytes they leave out what semantic segmentation never reads: in
-VOC's, `Annotations` (boxes) and `SegmentationObject`; in SBD's, `inst`, and `img`, whose pictures
+times, owners and order. To save bytes these two leave out what semantic segmentation never reads:
+`Annotations` (boxes) and `SegmentationObject` of VOC's; `inst` of SBD's, and `img`, whose pictures
 VOC's `JPEGImages` holds already.
 """
 
-import gzip
-import io
-import tarfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 from scipy import ndimage, sparse
 
-from replication.atomic import atomic_path, write_json
+from replication.atomic import write_json
 from replication.data.labels import encode_label
+from replication.data.sample import pack_cityscapes, pack_coco, pack_pascal
+from replication.data.sample.archives import Archive, write_tar, write_tgz
+from replication.data.sample.encode import encode_jpeg, mat_bytes
 from replication.data.sample.scenes import render as render_one
 from replication.errors import ReplicationError
 from replication.provenance import sha256_file
@@ -29,14 +27,11 @@ from replication.provenance import sha256_file
 VOC_FILE = "VOCtrainval_sample.tar"
 SBD_FILE = "benchmark_sample.tgz"
 CHECKSUMS_FILE = "checksums.json"
-JPEG_QUALITY = 67  # with full colour resolution: the best that keeps both archives under 8 MB
-_TIME = 1_336_694_400  # 11 May 2012, 00:00 UTC: the day in the official tar's name
-_MAT_HEADER = b"MATLAB 5.0 MAT-file, rendered sample in the layout of SBD"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many scenes each part holds.
+    """How many scenes each part holds: VOC's and SBD's here, the other sets' in their own counts.
 
     Some of SBD's images are VOC's as well, in train and in val: as with the official archives,
     train_aug must take VOC's label where both exist, and leave val's images out.
@@ -47,10 +42,13 @@ class Counts:
     extra: int = 400
     extra_in_train: int = 40
     extra_in_val: int = 30
+    pascal: pack_pascal.Counts = field(default_factory=pack_pascal.Counts)
+    cityscapes: pack_cityscapes.Counts = field(default_factory=pack_cityscapes.Counts)
+    coco: int = 120
 
     @property
     def scenes(self) -> int:
-        """The number of different scenes."""
+        """The number of different scenes of VOC and SBD."""
         return self.val + self.train + self.extra
 
 
@@ -88,12 +86,12 @@ class _Files:
 
 
 def render(into: Path, jobs: int = 1, counts: Counts | None = None) -> dict[str, Path]:
-    """Render the sample and write its two archives and their checksums into a folder.
+    """Render the sample and write its archives and their checksums into a folder.
 
     Args:
         into: the folder, made if it is absent; files of the same names are replaced.
         jobs: processes that render side by side; the bytes do not depend on it.
-        counts: how many scenes; 200 val, 200 train and 400 more for train_aug if None.
+        counts: how many scenes; those of `Counts` if None.
 
     Returns:
         The path of each file written, by name.
@@ -117,21 +115,21 @@ def render(into: Path, jobs: int = 1, counts: Counts | None = None) -> dict[str,
     files: dict[str, _Files] = {image_id(k): scene for k, scene in enumerate(made)}
     ids = {split: sorted(image_id(k) for k in scenes) for split, scenes in splits.items()}
 
-    paths = {name: into / name for name in (VOC_FILE, SBD_FILE, CHECKSUMS_FILE)}
-    with atomic_path(paths[VOC_FILE]) as part, part.open("wb") as stream:
-        _write_tar(stream, _voc_members(files, ids))
-    with (
-        atomic_path(paths[SBD_FILE]) as part,
-        part.open("wb") as stream,
-        # An empty name and time 0 keep the gzip header free of where and when.
-        gzip.GzipFile("", "wb", compresslevel=9, fileobj=stream, mtime=0) as packed,
-    ):
-        _write_tar(packed, _sbd_members(files, ids))
+    archives = {
+        VOC_FILE: Archive(write_tar, _voc_members(files, ids)),
+        SBD_FILE: Archive(write_tgz, _sbd_members(files, ids)),
+        **pack_pascal.archives(counts.pascal, jobs),
+        **pack_cityscapes.archives(counts.cityscapes, jobs),
+        **pack_coco.archives(counts.coco, jobs),
+    }
+    paths = {name: into / name for name in (*archives, CHECKSUMS_FILE)}
+    for name, archive in archives.items():
+        archive.write(paths[name], archive.members)
     write_json(
         paths[CHECKSUMS_FILE],
         {
             name: {"sha256": sha256_file(paths[name]), "size": paths[name].stat().st_size}
-            for name in (VOC_FILE, SBD_FILE)
+            for name in archives
         },
     )
     return paths
@@ -146,22 +144,12 @@ def _scene_files(index: int, in_voc: bool, in_sbd: bool) -> _Files:
     )
 
 
-def encode_jpeg(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
-    """Return an RGB image as the archives hold it."""
-    stream = io.BytesIO()
-    # subsampling=0: half the colour resolution would blur the edges that the CRF looks for.
-    Image.fromarray(image).save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
-    return stream.getvalue()
-
-
 def encode_mat(classes: UInt8[np.ndarray, "H W"]) -> bytes:
     """Return SBD's MATLAB file of a label map (0..20, no void).
 
     The struct `GTcls` has the official fields: `Segmentation` (uint8), `CategoriesPresent` (uint8
     column) and `Boundaries` (20 x 1 cell of sparse logical maps, one pixel wide).
     """
-    from scipy.io import savemat
-
     boundaries = np.empty((20, 1), dtype=object)
     for k in range(20):
         inside = classes == k + 1
@@ -172,10 +160,7 @@ def encode_mat(classes: UInt8[np.ndarray, "H W"]) -> bytes:
         "Segmentation": classes,
         "CategoriesPresent": present[:, None],
     }
-    stream = io.BytesIO()
-    savemat(cast(Any, stream), {"GTcls": fields})  # the stubs know of paths only
-    raw = stream.getvalue()
-    return _MAT_HEADER.ljust(116) + raw[116:]  # savemat's own first 116 bytes give platform, time
+    return mat_bytes({"GTcls": fields}, "SBD")
 
 
 def _lines(ids: Iterable[str]) -> bytes:
@@ -201,18 +186,3 @@ def _sbd_members(files: dict[str, _Files], ids: dict[str, list[str]]) -> dict[st
     members = {f"{root}/cls/{name}.mat": scene.mat for name, scene in files.items() if scene.mat}
     members |= {f"{root}/{k}.txt": _lines(ids[f"sbd_{k}"]) for k in ("train", "val")}
     return members
-
-
-def _write_tar(stream: BinaryIO | gzip.GzipFile, members: dict[str, bytes]) -> None:
-    """Write files and the folders that hold them, in order of path, to a tar."""
-    folders = {str(parent) for path in members for parent in Path(path).parents} - {"."}
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in sorted({*members, *folders}):
-            info = tarfile.TarInfo(path)
-            info.mtime, info.uid, info.gid = _TIME, 0, 0
-            if path in folders:
-                info.type, info.mode = tarfile.DIRTYPE, 0o755
-                tar.addfile(info)
-            else:
-                info.size, info.mode = len(members[path]), 0o644
-                tar.addfile(info, io.BytesIO(members[path]))

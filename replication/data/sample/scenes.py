@@ -61,6 +61,7 @@ class Scene:
     label: UInt8[np.ndarray, "H W"]  # 0 background, 1.. classes, 255 on contours, as VOC labels
     objects: UInt8[np.ndarray, "H W"]  # 0 background, 1.. objects, 255 on contours
     classes: UInt8[np.ndarray, "H W"]  # 0.. without void, as SBD labels
+    stuff: UInt8[np.ndarray, "H W"]  # under the objects: 0..4 near, 5..9 far grounds, 10 clutter
     radii: tuple[float, ...]  # of objects 1.., in pixels
     kinds: tuple[int, ...]  # classes of objects 1..
 
@@ -95,9 +96,12 @@ def render(set_name: str, index: int, *, size: tuple[int, int] = SIZE) -> Scene:
     known, drawn = KINDS[set_name], _DRAWN[set_name]
     kinds = [drawn[k] for k in rng.integers(len(drawn), size=_count(rng))]
     theme = kinds[0] // 4 % 5 if rng.random() < 0.5 else int(rng.integers(5))
-    canvas = backdrop.ground(set_name, theme, rng, width, height)
+    stuff = np.zeros((height, width), dtype=np.uint8)
+    canvas = backdrop.ground(set_name, theme, rng, stuff)
     for _ in range(int(rng.integers(3, 8))):
-        backdrop.add_plain(canvas, backdrop.distractor(rng, width, height), rng, 0.25, 0.95)
+        outline = backdrop.distractor(rng, width, height)
+        window, cover = backdrop.add_plain(canvas, outline, rng, 0.25, 0.95)
+        stuff[window][cover >= np.float32(0.5)] = backdrop.CLUTTER
 
     radii = _radii(len(kinds), rng, min(width / SIZE[0], height / SIZE[1]))
     objects = np.zeros((height, width), dtype=np.uint8)
@@ -119,6 +123,7 @@ def render(set_name: str, index: int, *, size: tuple[int, int] = SIZE) -> Scene:
         twig = backdrop.stick(rng, width, height)
         window, cover = backdrop.add_plain(canvas, twig, rng, 0.1, 0.35)
         objects[window][cover >= np.float32(0.5)] = 0
+        stuff[window][cover >= np.float32(0.5)] = backdrop.CLUTTER
 
     image = np.clip(np.rint(backdrop.develop(canvas, rng)), 0, 255).astype(np.uint8)
     names = np.array([0, *(k + 1 for k in kinds)], dtype=np.uint8)[objects]
@@ -129,6 +134,7 @@ def render(set_name: str, index: int, *, size: tuple[int, int] = SIZE) -> Scene:
         label=np.where(edge, void, names),
         objects=np.where(edge, void, objects),
         classes=names,
+        stuff=stuff,
         radii=tuple(radii),
         kinds=tuple(k + 1 for k in kinds),
     )

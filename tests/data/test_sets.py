@@ -1,0 +1,88 @@
+"""Every data set of the sample from its archives' records to the canonical layout, by name."""
+
+from pathlib import Path
+
+import pytest
+
+from replication.data.fetch import fetch
+from replication.data.sample import pack_cityscapes, pack_pascal
+from replication.data.sample.pack import Counts, render
+from replication.data.sets import SETS, get_set, prepare_set
+from replication.data.sources import SOURCES, get_source
+from replication.errors import ReplicationError
+from replication.settings import Archives
+
+FEW = Counts(
+    val=2,
+    train=2,
+    extra=2,
+    extra_in_train=1,
+    extra_in_val=1,
+    pascal=pack_pascal.Counts(train=1, val=1, people_train=1, people_val=1),
+    cityscapes=pack_cityscapes.Counts(train=2, val=1),
+    coco=2,
+)
+EXPECTED = {
+    "voc2012": ("voc2012 sample", 21, {"train": 2, "trainaug": 4, "val": 2}),
+    "pascal_context": ("pascal_context sample", 60, {"train": 2, "val": 2}),
+    "pascal_person_part": ("pascal_person_part sample", 7, {"train": 1, "val": 1}),
+    "cityscapes": ("cityscapes sample", 19, {"train": 2, "val": 1}),
+    "cityscapes_half": ("cityscapes sample half", 19, {"train": 2, "val": 1}),
+    "coco": ("coco sample", 21, {"train": 2}),
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository root that holds a small sample where the records say that it is."""
+    folder = tmp_path_factory.mktemp("root")
+    render(folder / "data/sample/archives", counts=FEW)
+    return folder
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_sample_from_records_to_data(root: Path, name: str) -> None:
+    fetched = [
+        fetch(get_source(source), root / "archives", root=root, progress=False)
+        for source in get_set(name).sources(sample=True)
+    ]
+    data = prepare_set(
+        name,
+        [one.path for one in fetched],
+        root / "datasets" / name,
+        sample=True,
+        sources=[one.record() for one in fetched],
+        progress=False,
+    )
+    called, classes, counts = EXPECTED[name]
+    assert (data.name, data.num_classes) == (called, classes)
+    assert {s: len(data.ids(s)) for s in data.meta["splits"]} == counts
+    assert [s["name"] for s in data.meta["sources"]] == list(get_set(name).sources(sample=True))
+    assert all(s["sha256"] and s["licence"] for s in data.meta["sources"])
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_official_counts_are_asked_of_official_archives(root: Path, name: str) -> None:
+    folder = root / "data/sample/archives"
+    archives = [folder / SOURCES[f"{source}_sample"].file for source in get_set(name).archives]
+    with pytest.raises(ReplicationError, match=r"has \d+ ids.*the official one"):
+        prepare_set(name, archives, root / "no", sample=False, sources=[], progress=False)
+
+
+def test_every_archive_has_a_record_and_a_setting() -> None:
+    assert set(SETS) == set(EXPECTED)
+    for kind in SETS.values():
+        for sample in (False, True):
+            assert set(kind.sources(sample=sample)) <= set(SOURCES)
+        assert set(kind.archives) <= set(Archives.model_fields)
+    official = {name for kind in SETS.values() for name in kind.archives}
+    rest = {name for name in SOURCES if not name.endswith("_sample")} - official
+    assert rest == {"person_part_lists"}  # the lists can be derived
+    assert rest <= set(Archives.model_fields)
+
+
+def test_unknown_names_and_too_few_archives() -> None:
+    with pytest.raises(ReplicationError, match=r"no data set is called `ade20k`: choose from voc2"):
+        get_set("ade20k")
+    with pytest.raises(ReplicationError, match=r"made from 2 archives \(coco_images, coco_anno"):
+        prepare_set("coco", [Path("x")], Path("y"), sample=True, sources=[])
