@@ -60,8 +60,8 @@ def build(plan: Plan, num_classes: int, weights: InitialWeights, seed: int) -> D
     backbone = model.backbone
     if isinstance(backbone, ResNet101) != isinstance(weights, ResNetWeights):
         raise ReplicationError(
-            f"initial weights {weights.origin} are not of run {plan.run!r}'s {plan.backbone}; give "
-            f"weights of a {plan.backbone}"
+            f"initial weights {weights.origin} are not a {plan.backbone}'s, as run {plan.run!r} "
+            f"needs; give weights of a {plan.backbone}"
         )
     if isinstance(backbone, ResNet101):
         assert isinstance(weights, ResNetWeights)

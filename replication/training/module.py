@@ -102,15 +102,16 @@ class Segmentation(L.LightningModule):
         """Return the scores (B, K, h, w) of each term of the loss."""
         if self.multi_scale is None:
             return [self.model(images)]
-        branches = self.model.branches  # type: ignore[operator]
-        return term_scores(branches(images), self.multi_scale)  # type: ignore[operator]
+        branches: list[Tensor] = self.model.branches(images)  # type: ignore[operator]
+        return term_scores(branches, self.multi_scale)
 
     def _averaged(self, scores: Tensor, labels: Tensor, share: Tensor) -> Tensor:
         """Divide the loss of some images by their ``share`` (B,): one number, or each its own."""
         if self.recipe.average == "batch":
             return summed_loss(scores, labels) / share[0]
-        pairs = zip(scores.split(1), labels.split(1), share, strict=True)
-        return torch.stack([summed_loss(*pair) / own for *pair, own in pairs]).sum()
+        images = zip(torch.split(scores, 1), torch.split(labels, 1), share, strict=True)
+        losses = [summed_loss(one, its_labels) / own for one, its_labels, own in images]
+        return torch.stack(losses).sum()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return SGD with the recipe's multipliers, and the policy."""

@@ -195,9 +195,11 @@ def test_weights_of_another_width_or_network_are_refused() -> None:
     ):
         build(plan(width=0.25), 5, weights, 0)
     vgg = BackboneWeights({}, "a vgg", "0" * 64)
-    with pytest.raises(ReplicationError, match="a vgg are not of run 'resnet_plain's resnet101"):
+    with pytest.raises(
+        ReplicationError, match="a vgg are not a resnet101's, as run 'resnet_plain'"
+    ):
         build(plan(), 5, vgg, 0)
-    with pytest.raises(ReplicationError, match="are not of run 'pretraining's vgg16"):
+    with pytest.raises(ReplicationError, match="are not a vgg16's, as run 'pretraining'"):
         build(pretraining_plan(1), 5, weights, 0)
 
 
