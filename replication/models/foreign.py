@@ -1,4 +1,4 @@
-"""Others' trained networks as ours: the authors' .caffemodel, a PyTorch port's .pth.
+"""Find our ResNet-101's tensors in others' files: the authors' .caffemodel, a PyTorch port's .pth.
 
 Both read BGR, 0..255, minus the mean, as ours do; both have a stage's stride on the first 1x1. The
 maps of names are in `replication.models.foreign_names`; every tensor's shape is checked.
@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from replication.errors import ReplicationError
-from replication.models.caffemodel import Blobs, read_caffemodel
+from replication.models.caffemodel import Blobs
 from replication.models.foreign_names import (
     FACTOR_BLOB,
-    caffe_fc8,
     caffe_resnet,
     plain_port_key,
     port_resnet,
@@ -87,9 +86,9 @@ def find_in_caffe(layers: dict[str, Blobs]) -> Find:
 
     def find(name: str) -> tuple[Tensor | None, str]:
         place = caffe_resnet(name)
-        tensor = _blob(layers, place.layer, place.blob)
+        tensor = blob_of(layers, place.layer, place.blob)
         if tensor is not None and place.scaled:
-            factor = _blob(layers, place.layer, FACTOR_BLOB)
+            factor = blob_of(layers, place.layer, FACTOR_BLOB)
             if factor is not None:
                 # As in Caffe: statistics that have seen nothing are 0.
                 tensor = tensor / factor if factor.any() else tensor * 0
@@ -109,68 +108,7 @@ def find_in_port(state: Tensors) -> Find:
     return find
 
 
-def _blob(layers: dict[str, Blobs], layer: str, blob: int) -> Tensor | None:
+def blob_of(layers: dict[str, Blobs], layer: str, blob: int) -> Tensor | None:
+    """Return a layer's blob, or None where there is none."""
     blobs = layers.get(layer, [])
     return torch.from_numpy(blobs[blob]) if blob < len(blobs) else None
-
-
-def convert(path: Path, model: nn.Module) -> Tensors:
-    """Return the state of our network ``model`` (a `DeepLab`) as ``path`` has it.
-
-    ``.caffemodel``: the authors' VGG-16 or ResNet-101, one scale or several (the copies that share
-    weights are passed over). ``.pth``: the port's ResNet-101.
-
-    Raises:
-        ReplicationError: a file that can't be read or is of another kind; a tensor that is
-            missing, or of another shape.
-    """
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    branches = len(model.get_submodule("classifier.branches"))  # type: ignore[arg-type]
-    if path.suffix == ".caffemodel":
-        layers = read_caffemodel(path)
-        inner = _vgg(model, layers) if "conv1_1" in layers else find_in_caffe(layers)
-
-        def fc(branch: int, layer: str, kind: str) -> tuple[Tensor | None, str]:
-            there: str | None = layer if branches == 1 else f"{layer}_{branch + 1}"
-            if layer == "fc8":
-                there = caffe_fc8(list(layers), branches, branch)
-            there = there or f"a layer that is fc8 of branch {branch + 1}"
-            return _blob(layers, there, 0 if kind == "weight" else 1), there
-    elif path.suffix in (".pth", ".pt"):
-        state = read_pth(path)
-        inner = find_in_port(state)
-        plain = {plain_port_key(key): value for key, value in state.items()}
-
-        def fc(branch: int, layer: str, kind: str) -> tuple[Tensor | None, str]:
-            there = f"aspp.c{branch}.{kind}" if branches > 1 else f"fc.{kind}"
-            return plain.get(there), there
-    else:
-        raise ReplicationError(f"{path} ends in {path.suffix!r}; give a .caffemodel or a .pth")
-
-    def find(name: str) -> tuple[Tensor | None, str]:
-        if name.startswith("backbone."):
-            return inner(name.removeprefix("backbone."))
-        branch, layer, kind = name.removeprefix("classifier.branches.").split(".")
-        return fc(int(branch), layer, kind)
-
-    try:
-        return collect(path, wanted, find)
-    except KeyError as error:
-        raise ReplicationError(
-            f"{path} is of another backbone than the run's ({error} has no counterpart there); "
-            "name a run of the same backbone"
-        ) from None
-
-
-def _vgg(model: nn.Module, layers: dict[str, Blobs]) -> Find:
-    """Find VGG-16's convolutions, whose names in our network are numbers."""
-    backbone = model.get_submodule("backbone")
-    convolutions = getattr(backbone, "convolutions", None)
-    names = {id(layer): caffe for caffe, layer in convolutions().items()} if convolutions else {}
-    numbers = {key: names[id(one)] for key, one in backbone.named_children() if id(one) in names}
-
-    def find(name: str) -> tuple[Tensor | None, str]:
-        number, kind = name.rsplit(".", 1)
-        return _blob(layers, numbers[number], 0 if kind == "weight" else 1), numbers[number]
-
-    return find

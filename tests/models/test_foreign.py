@@ -1,24 +1,34 @@
 """Others' weight files: names against lists, scores against the network that wrote them."""
 
 import itertools
+import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from safetensors import safe_open
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+from replication.cli import app
 from replication.errors import ReplicationError
+from replication.inference.score import load_trained
+from replication.models.convert import convert
 from replication.models.deeplab import DeepLab
-from replication.models.foreign import convert
 from replication.models.foreign_names import caffe_resnet, plain_port_key, port_resnet
 from replication.models.resnet import ResNet101
 from replication.models.resnet_weights import load_resnet
-from replication.plan import Plan
+from replication.plan import Plan, load
+from replication.provenance import sha256_file
 from replication.settings import Head, Recipe
 from replication.training.pretrain import pretraining_plan
 
+HERE = Path(__file__).resolve().parents[2]
 WIDTH = 1 / 16
 RECIPE = Recipe(policy="poly", batch_size=1, iterations=1, base_lr=0.1)
 WriteCaffe = Callable[..., Path]
@@ -166,7 +176,7 @@ def test_a_caffemodel_gives_the_scores_of_its_network(
     made = plan(backbone, rates)
     model = trained(made)
     path = write_caffemodel(as_caffe(model, shared_copies=shared_copies))
-    same_scores(model, made, convert(path, DeepLab(made, 7)))
+    same_scores(model, made, convert(path, made, 7))
 
 
 @pytest.mark.parametrize("around", ["base.", "scale.", "module.base."])
@@ -182,7 +192,7 @@ def test_the_ports_file_gives_the_scores_of_its_network(tmp_path: Path, around: 
     norms = [key.removesuffix("running_mean") for key in state if key.endswith("running_mean")]
     state |= {f"{key}num_batches_tracked": torch.tensor(0) for key in norms}
     torch.save(state, tmp_path / "port.pth")
-    same_scores(model, made, convert(tmp_path / "port.pth", DeepLab(made, 7)))
+    same_scores(model, made, convert(tmp_path / "port.pth", made, 7))
     weights = load_resnet("port.pth", tmp_path)  # and as initial weights
     assert weights.flavour == "caffe"
     for name, value in model.backbone.state_dict().items():
@@ -208,14 +218,14 @@ def test_old_biases_have_four_sides_and_untouched_statistics_are_zero(
     _, blobs = layers["fc1_voc12_c0"]
     blobs[1] = blobs[1].reshape(1, 1, 1, -1)
     layers["bn_conv1"][1][2] = np.zeros(1)
-    state = convert(write_caffemodel(layers), DeepLab(made, 7))
+    state = convert(write_caffemodel(layers), made, 7)
     assert state["classifier.branches.0.fc8.bias"].shape == (7,)
     assert not state["backbone.bn1.running_mean"].any()
 
 
 def refused(path: Path, made: Plan, *parts: str, classes: int = 7) -> None:
     with pytest.raises(ReplicationError) as caught:
-        convert(path, DeepLab(made, classes))
+        convert(path, made, classes)
     message = str(caught.value)
     assert "\n" not in message
     assert str(path) in message
@@ -244,3 +254,34 @@ def test_what_does_not_fit_is_named_on_both_sides(
     refused(tmp_path / "w.onnx", made, "give a .caffemodel or a .pth")
     torch.save({"a": torch.ones(1)}, tmp_path / "w.pth")
     refused(tmp_path / "w.pth", made, "lacks layer1.conv1.conv.weight")
+
+
+def test_strides_on_the_3x3_are_refused(write_caffemodel: WriteCaffe) -> None:
+    """The shapes would fit, and the scores be wrong."""
+    made = plan("resnet101", [12])
+    path = write_caffemodel(as_caffe(trained(made)))
+    refused(path, replace(made, flavour="torchvision"), "`runs.made_up.flavour`", "to caffe")
+
+
+def test_the_command_writes_what_scoring_reads(
+    write_caffemodel: WriteCaffe, tmp_path: Path
+) -> None:
+    """VGG-16 with ASPP at 1/16 width, by the name of table 3's run."""
+    for name in ("params.yaml", "experiments.yaml"):
+        shutil.copy(HERE / name, tmp_path)
+    profile = yaml.safe_load((HERE / "profiles" / "paper.yaml").read_text()) | {"width": WIDTH}
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "paper.yaml").write_text(yaml.safe_dump(profile))
+    made = load(tmp_path, "paper").plan("aspp_l")
+    model = trained(made, 21)
+    path, out = write_caffemodel(as_caffe(model)), tmp_path / "w.safetensors"
+    options = ["--run", "aspp_l", "--out", str(out), "--root", str(tmp_path)]
+    assert CliRunner().invoke(app, ["convert", str(path), *options]).exit_code == 0
+    found = load_trained(made, 21, out).state_dict()
+    assert all(torch.equal(found[name], value) for name, value in model.state_dict().items())
+    with safe_open(out, "pt") as file:
+        notes = json.loads(file.metadata()["replication"])
+    assert notes["converted_from"] == {"file": path.name, "sha256": sha256_file(path)}
+    assert (notes["classes"][15], len(notes["classes"])) == ("person", 21)
+    refused = CliRunner().invoke(app, ["convert", str(path), *options, "--classes", "60"])
+    assert "fc8_voc12_1 is (21, 64, 1, 1)" in str(refused.exception)
