@@ -41,6 +41,21 @@ class FrozenBatchNorm(nn.Module):
         )
 
 
+def thaw(module: nn.Module) -> None:
+    """Put batch norm that learns in the place of every frozen one, in place: for pre-training.
+
+    Numbers and names stay; a state dict gains ``num_batches_tracked``, which weight files for
+    `replication.models.resnet_weights` may hold or not.
+    """
+    for name, child in list(module.named_children()):
+        if isinstance(child, FrozenBatchNorm):
+            learning = nn.BatchNorm2d(len(child.weight))
+            learning.load_state_dict(child.state_dict(), strict=False)
+            setattr(module, name, learning)
+        else:
+            thaw(child)
+
+
 class Bottleneck(nn.Module):
     """1x1, 3x3 at an atrous rate, 1x1, each with batch norm, added to the input.
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet101
 
 from replication.models.heads import Classifier
-from replication.models.resnet import STAGES, FrozenBatchNorm, ResNet101
+from replication.models.resnet import STAGES, FrozenBatchNorm, ResNet101, thaw
 from replication.settings import Flavour, Head
 
 
@@ -173,6 +173,22 @@ def test_batch_norm_is_frozen_in_training_too() -> None:
     for name, value in network.state_dict().items():
         frozen = name.rsplit(".", 1)[0] in norms
         assert torch.equal(value, before[name]) == frozen, name
+
+
+def test_thawed_it_is_torchs_batch_norm_and_its_state_goes_back() -> None:
+    frozen, learning = ResNet101(1 / 16), ResNet101(1 / 16)
+    with_statistics(frozen)
+    learning.load_state_dict(frozen.state_dict())
+    thaw(learning)
+    assert not any(isinstance(m, FrozenBatchNorm) for m in learning.modules())
+    images = torch.randn(2, 3, 33, 33)
+    torch.testing.assert_close(learning.eval()(images), frozen(images))
+    learning.train()(images).sum().backward()
+    assert all(p.grad is not None for p in learning.parameters())
+    state = learning.state_dict()
+    frozen.load_state_dict({name: state[name] for name in frozen.state_dict()})
+    assert torch.equal(frozen.bn1.running_mean, learning.bn1.running_mean)
+    torch.testing.assert_close(learning.eval()(images), frozen(images))
 
 
 def test_frozen_batch_norm_is_torchs_in_evaluation() -> None:
