@@ -81,7 +81,7 @@ def measure(run: str, profile_name: str) -> dict[str, Any]:
         callbacks=[Clock()],
     )
     trainer.fit(
-        Segmentation(model, plan.recipe, plan.micro_batch, 0),
+        Segmentation(model, plan.recipe, plan.micro_batch, 0, multi_scale=plan.multi_scale),
         DataLoader(RandomCrops(), batch_size=plan.recipe.batch_size),
     )
     memory = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak_memory_mib()

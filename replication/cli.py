@@ -153,6 +153,22 @@ def profile(
     choose(root.resolve(), name, folder=folder, backbone=backbone)
 
 
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="A .caffemodel, or a PyTorch port's .pth.")],
+    run: Annotated[str, typer.Option(help="The run of experiments.yaml whose network it is.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors to write.")],
+    classes: Annotated[int, typer.Option(min=2, help="Classes that it tells apart.")] = 21,
+    root: Root = HERE,
+) -> None:
+    """Convert others' trained weights into a run's: every name mapped, every shape checked."""
+    from replication.models.convert import write_converted
+    from replication.plan import load
+
+    write_converted(file, load(root.resolve(), "paper").plan(run), classes, out)
+    typer.echo(out)
+
+
 @sample.command("render")
 def sample_render(
     into: Annotated[Path, typer.Option(help="Where the archives go.")] = Path(

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from replication.errors import ReplicationError
-from replication.settings import Experiments, Head, Params, Profile, Recipe, Run, parse
+from replication.settings import (
+    Experiments,
+    Flavour,
+    Head,
+    MultiScale,
+    Params,
+    Profile,
+    Recipe,
+    Run,
+    parse,
+)
 
 if TYPE_CHECKING:
     from replication.data.canonical import DataSet
@@ -34,6 +45,11 @@ class Plan:
     head: Head
     recipe: Recipe
     micro_batch: int
+    backbone: Literal["vgg16", "resnet101"] = "vgg16"
+    flavour: Flavour = "caffe"
+    multi_scale: MultiScale | None = None
+    rescale: tuple[float, ...] = (1.0,)
+    init: str | None = None
 
     @property
     def comparable(self) -> bool:
@@ -50,7 +66,8 @@ class Plan:
     def configuration(self) -> dict[str, Any]:
         """Return everything that decides the weights, as plain data, for results and hashes."""
         return {
-            "backbone": "vgg16",
+            "backbone": self.backbone,
+            "flavour": self.flavour if self.backbone == "resnet101" else None,
             "width": self.profile.width,
             "crop": self.profile.crop,
             "fc_std": self.profile.fc_std,
@@ -59,6 +76,9 @@ class Plan:
             "micro_batch": self.micro_batch,
             "head": self.head.model_dump(),
             "recipe": self.recipe.model_dump(),
+            "multi_scale": self.multi_scale.model_dump() if self.multi_scale else None,
+            "rescale": list(self.rescale),
+            "init": self.init,
         }
 
     def fingerprint(self, **origin: Any) -> str:
@@ -68,7 +88,13 @@ class Plan:
 
 
 def scale(name: str, run: Run, profile_name: str, profile: Profile) -> Plan:
-    """Scale ``run`` by ``profile``."""
+    """Scale ``run`` by ``profile``.
+
+    Raises:
+        ReplicationError: the profile's crop does not fit the run's scales.
+    """
+    if run.multi_scale is not None:
+        _check_crop(name, run.multi_scale, profile_name, profile)
     recipe = run.recipe.model_copy(
         update={
             "iterations": max(1, round(run.recipe.iterations * profile.iterations_factor)),
@@ -77,13 +103,45 @@ def scale(name: str, run: Run, profile_name: str, profile: Profile) -> Plan:
             "base_lr": run.recipe.base_lr * profile.base_lr_factor,
         }
     )
-    changes: dict[str, Any] = {"channels": scale_channels(run.head.channels, profile.width)}
+    changes: dict[str, Any] = {}
+    if run.head.channels is not None:
+        changes["channels"] = scale_channels(run.head.channels, profile.width)
     if profile.dropout is not None:
         changes["dropout"] = profile.dropout
     head = run.head.model_copy(update=changes)
     largest = min(profile.micro_batch, recipe.batch_size)
     micro = next(n for n in range(largest, 0, -1) if recipe.batch_size % n == 0)
-    return Plan(name, profile_name, profile, head, recipe, micro)
+    return Plan(
+        name,
+        profile_name,
+        profile,
+        head,
+        recipe,
+        micro,
+        backbone=run.backbone,
+        flavour=run.flavour,
+        multi_scale=run.multi_scale,
+        rescale=tuple(run.rescale),
+        init=run.init,
+    )
+
+
+def _check_crop(name: str, multi_scale: MultiScale, profile_name: str, profile: Profile) -> None:
+    """Labels shrink by 8 / scale where that is whole: the crop must be so many times k, plus 1."""
+    divisors = [whole_divisor(scale) or 1 for scale in multi_scale.scales]
+    stride = OUTPUT_STRIDE * math.lcm(*divisors)
+    if profile.crop % stride != 1:
+        near = (profile.crop - 1) // stride * stride + 1
+        raise ReplicationError(
+            f"profiles/{profile_name}.yaml: `crop` is {profile.crop}; run {name!r} at scales "
+            f"{multi_scale.scales} needs {stride} k + 1: use {near} or {near + stride}"
+        )
+
+
+def whole_divisor(scale: float) -> int:
+    """Return n where ``scale`` is 1 / n, else 0."""
+    nearest = round(1 / scale)
+    return nearest if abs(nearest * scale - 1) < 1e-9 else 0
 
 
 def evaluated_ids(profile: Profile, dataset: DataSet) -> list[str]:

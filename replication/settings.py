@@ -35,6 +35,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 # torch's generator on the CPU reads 32 bits of a seed: two larger ones could be the same.
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
+Flavour = Literal["caffe", "torchvision"]
+
 # How many atrous rates the rows that a run fills can use (the paper's tables 1 to 3).
 RATES_NEEDED = {"aspp_s": (3, 4), "aspp_l": (3, 4)}
 
@@ -55,14 +57,21 @@ class Recipe(_Strict):
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    # What a loss is divided by: the valid positions of the whole batch, or of each image, then the
+    # images. The second is what Caffe does where a batch of 10 is one image at iter_size 10.
+    average: Literal["batch", "image"] = "batch"
 
 
 class Head(_Strict):
-    """fc6 to fc8 on top of conv5: one branch for each atrous rate, scores summed over branches."""
+    """What follows the backbone: one branch for each atrous rate, scores summed over branches.
+
+    A branch is fc6 (kernel x kernel at the rate), fc7 and fc8 of ``channels`` filters; or, where
+    ``channels`` is null, the classifier alone (kernel x kernel at the rate), as on ResNet-101.
+    """
 
     kernel: Annotated[int, Field(ge=1, le=7)]
     rates: Annotated[list[Rate], Field(min_length=1)]
-    channels: Annotated[int, Field(ge=1)]
+    channels: Annotated[int, Field(ge=1)] | None
     average_pool: bool
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
@@ -77,14 +86,77 @@ class Head(_Strict):
         return self
 
 
+class MultiScale(_Strict):
+    """Several scales of the input through one network, the maximum of their scores (section 4.1.2).
+
+    Attributes:
+        scales: factors on the image's sides, from 1 down.
+        wiring: of the losses. ``authors``: the scores of a branch whose scale divides 1 (0.5) meet
+            labels shrunk as far (16); those of another (0.75) are enlarged to the first branch's
+            size. ``ports``: labels are resized to every branch's own size.
+    """
+
+    scales: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=2)] = [
+        *(1.0, 0.75, 0.5)
+    ]
+    wiring: Literal["authors", "ports"] = "authors"
+
+    @model_validator(mode="after")
+    def _scales_fall_from_one(self) -> MultiScale:
+        if self.scales[0] != 1 or sorted(set(self.scales), reverse=True) != self.scales:
+            raise ValueError(
+                f"`scales` is {self.scales}; begin with 1 and let each be smaller than the last"
+            )
+        return self
+
+
 class Run(_Strict):
-    """One trained network at the paper's scale, and the search that chooses its CRF."""
+    """One trained network at the paper's scale, and the search that chooses its CRF.
+
+    Attributes:
+        flavour: where a ResNet's stages take their stride: on the first 1x1 (``caffe``, the
+            authors' network) or on the 3x3 (``torchvision``, whose weights are easy to get).
+        multi_scale: null: one scale.
+        rescale: factors by one of which an image is resized, at random, before it is cropped.
+        init: a run whose trained backbone this one starts from; null: the ImageNet weights.
+    """
 
     about: str
-    backbone: Literal["vgg16"]
+    backbone: Literal["vgg16", "resnet101"]
+    flavour: Flavour = "caffe"
     search: Name
     head: Head
     recipe: Recipe
+    multi_scale: MultiScale | None = None
+    rescale: Annotated[list[Annotated[float, Field(gt=0, le=4)]], Field(min_length=1)] = [1.0]
+    init: Name | None = None
+
+    @model_validator(mode="after")
+    def _head_and_flavour_fit_the_backbone(self) -> Run:
+        if self.backbone == "resnet101":
+            if self.head.channels is not None or self.head.average_pool:
+                raise ValueError(
+                    f"`head.channels` is {self.head.channels} and `head.average_pool` "
+                    f"{self.head.average_pool}; on resnet101 the classifier reads the backbone "
+                    "itself: set them to null and false"
+                )
+            return self
+        if self.head.channels is None:
+            raise ValueError(
+                "`head.channels` is None; on vgg16 fc6 and fc7 need channels: set it to 1_024 or "
+                "4_096"
+            )
+        if self.init is not None:
+            raise ValueError(f"`init` is {self.init!r}, which only resnet101 can have; remove it")
+        if self.flavour != "caffe":
+            raise ValueError(f"`flavour` is {self.flavour!r}, and vgg16 has but one; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _factors_differ(self) -> Run:
+        if len(set(self.rescale)) != len(self.rescale):
+            raise ValueError(f"`rescale` is {self.rescale}; each factor may stand there once")
+        return self
 
 
 class Profile(_Strict):
@@ -101,6 +173,7 @@ class Profile(_Strict):
     base_lr_factor: Annotated[float, Field(gt=0)]
     micro_batch: Annotated[int, Field(ge=1)]
     backbone: str
+    resnet_backbone: str = "torchvision"
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # null: the run's own
     decimation: Literal["plain", "gathered"] = "plain"
     fc_std: Annotated[float, Field(gt=0)]
@@ -152,6 +225,7 @@ class Places(_Strict):
     folder: str | None = None
     archives: Archives = Archives()
     backbone: str | None = None
+    resnet_backbone: str | None = None
 
 
 class CrfSearch(_Strict):
@@ -263,6 +337,30 @@ class Experiments(_Strict):
                 raise ValueError(
                     f"`runs.{name}.search` is {run.search!r}; use one of "
                     f"{', '.join(sorted(self.searches))}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _starts_are_runs(self) -> Experiments:
+        for name, run in self.runs.items():
+            if run.init is None:
+                continue
+            start = self.runs.get(run.init)
+            if start is None or run.init == name:
+                raise ValueError(
+                    f"`runs.{name}.init` is {run.init!r}; name another run, or null for the "
+                    "ImageNet weights"
+                )
+            if (start.backbone, start.flavour) != (run.backbone, run.flavour):
+                raise ValueError(
+                    f"`runs.{name}.init` is {run.init!r}, whose backbone is {start.backbone} "
+                    f"({start.flavour}), not {run.backbone} ({run.flavour}); name a run of the "
+                    "same backbone"
+                )
+            if start.init is not None:
+                raise ValueError(
+                    f"`runs.{name}.init` is {run.init!r}, which itself starts from {start.init!r}; "
+                    "name a run that starts from the ImageNet weights"
                 )
         return self
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from replication.atomic import write_json
 from replication.errors import ReplicationError
-from replication.plan import OUTPUT_STRIDE, Settings, evaluated_ids
+from replication.plan import OUTPUT_STRIDE, Plan, Settings, evaluated_ids
 from replication.provenance import read_record
 
 if TYPE_CHECKING:
     from replication.crf.parameters import CrfParameters
     from replication.data.canonical import DataSet
+    from replication.models.deeplab import InitialWeights
 
 # Which archives a profile's data is made from: VOC's, SBD's.
 ARCHIVES = {"sample": ("voc2012_sample", "sbd_sample"), "voc2012": ("voc2012", "sbd")}
@@ -80,16 +81,14 @@ def _dataset(settings: Settings) -> DataSet:
 
 def train(settings: Settings, run: str) -> None:
     """Train ``run`` once for each seed: datasets/ -> runs/."""
-    from replication.models.weights import load_backbone
     from replication.training.run import train as train_one
 
     plan, dataset = settings.plan(run), _dataset(settings)
-    weights = load_backbone(settings.params.data.backbone or plan.profile.backbone, settings.root)
     for seed in settings.params.seeds:
         train_one(
             plan,
             dataset,
-            weights,
+            _initial_weights(settings, plan, seed),
             seed,
             out=settings.place("runs", run, seed),
             checkpoints=settings.place("checkpoints", run, seed),
@@ -97,6 +96,26 @@ def train(settings: Settings, run: str) -> None:
             precision=settings.params.precision,
         )
     _forget_other_seeds(settings, "runs", run)
+
+
+def _initial_weights(settings: Settings, plan: Plan, seed: int) -> InitialWeights:
+    """Load what a run starts from: the profile's or user's file, or another run's weights."""
+    from replication.models.resnet_weights import load_resnet
+    from replication.models.weights import load_backbone
+
+    given, profile = settings.params.data, plan.profile
+    if plan.backbone == "vgg16":
+        return load_backbone(given.backbone or profile.backbone, settings.root)
+    place = given.resnet_backbone or profile.resnet_backbone
+    if plan.init is not None:
+        path = settings.place("runs", plan.init, seed) / "weights.safetensors"
+        if not path.is_file():
+            raise ReplicationError(
+                f"run {plan.run!r} starts from {plan.init!r}, and {path} does not exist; run `dvc "
+                f"repro train@{plan.init}` first"
+            )
+        place = str(path)
+    return load_resnet(place, settings.root)
 
 
 def score(settings: Settings, run: str) -> None:

@@ -92,7 +92,8 @@ def test_scaled_plans_can_be_trained(
     assert 1 <= scaled.micro_batch <= micro
     divisors = (n for n in range(1, micro + 1) if scaled.recipe.batch_size % n == 0)
     assert scaled.micro_batch == max(divisors)
-    assert scaled.head.channels == max(4, round(EXPERIMENTS.runs[run].head.channels * width))
+    channels = EXPERIMENTS.runs[run].head.channels
+    assert scaled.head.channels == (None if channels is None else max(4, round(channels * width)))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replication.errors import ReplicationError
-from replication.plan import Settings, load
-from replication.settings import Head, Profile, Recipe, parse, read_yaml
+from replication.plan import Settings, load, scale
+from replication.settings import Head, MultiScale, Profile, Recipe, Run, parse, read_yaml
 
 HERE = Path(__file__).resolve().parents[1]
 PROFILES = sorted(path.stem for path in (HERE / "profiles").glob("*.yaml"))
@@ -158,6 +158,20 @@ MISTAKES: list[tuple[str, str, Any, list[str]]] = [
     ("experiments", "runs.aspp_s.recipe.iterations", 2e4, ["is 20000.0", "valid integer"]),
     ("experiments", "runs.aspp_s.recipe.nesterov", True, ["recipe.nesterov` is True", "remove it"]),
     ("experiments", "runs", {}, ["`runs` is {}"]),
+    ("experiments", "runs.aspp_s.backbone", "resnet101", ["set them to null and false"]),
+    ("experiments", "runs.aspp_s.head.channels", None, ["on vgg16 fc6 and fc7 need channels"]),
+    ("experiments", "runs.aspp_s.flavour", "v1.5", ["is 'v1.5'", "'caffe' or 'torchvision'"]),
+    ("experiments", "runs.aspp_s.flavour", "torchvision", ["vgg16 has but one; remove it"]),
+    ("experiments", "runs.aspp_s.init", "aspp_l", ["only resnet101 can have"]),
+    ("experiments", "runs.aspp_s.rescale", [], ["`runs.aspp_s.rescale` is []"]),
+    ("experiments", "runs.aspp_s.rescale", [0.5, 0.5], ["each factor may stand there once"]),
+    ("experiments", "runs.aspp_s.rescale", [0], ["`runs.aspp_s.rescale.0` is 0", "greater than"]),
+    ("experiments", "runs.aspp_s.multi_scale", True, ["`runs.aspp_s.multi_scale` holds True"]),
+    ("experiments", "runs.aspp_s.multi_scale", {"scales": [0.5, 1]}, ["begin with 1"]),
+    ("experiments", "runs.aspp_s.multi_scale", {"scales": [1, 1.5]}, ["less than or equal to 1"]),
+    ("experiments", "runs.aspp_s.multi_scale", {"scales": [1]}, ["at least 2 items"]),
+    ("experiments", "runs.aspp_s.multi_scale", {"wiring": "mine"}, ["'authors' or 'ports'"]),
+    ("experiments", "runs.aspp_s.recipe.average", "pixel", ["is 'pixel'", "'batch' or 'image'"]),
 ]
 
 
@@ -172,6 +186,75 @@ def test_a_mistake_names_file_key_value_and_cure(
     assert message.startswith(f"{file}.yaml")
     for part in parts:
         assert part in message
+
+
+RESNET = """
+  about: x
+  backbone: resnet101
+  search: vgg_aspp
+  head: {kernel: 3, rates: [6, 12, 18, 24], channels: null, average_pool: false}
+  recipe: {policy: poly, batch_size: 10, iterations: 20_000, base_lr: 2.5e-4, average: image}
+  multi_scale: {}
+  rescale: [0.5, 0.75, 1, 1.25, 1.5]
+"""
+
+
+def test_a_resnet_run_is_read_and_scaled(root: Path) -> None:
+    change(root / "experiments.yaml", "runs.resnet", yaml.safe_load(RESNET))
+    for profile in PROFILES:
+        if profile == "photos":
+            change(root / "params.yaml", "data.folder", ".")
+        change(root / "params.yaml", "profile", profile)
+        plan = load(root).plan("resnet")
+        assert (plan.backbone, plan.flavour, plan.init) == ("resnet101", "caffe", None)
+        assert plan.multi_scale == MultiScale(scales=[1.0, 0.75, 0.5], wiring="authors")
+        assert plan.rescale == (0.5, 0.75, 1, 1.25, 1.5)
+        assert (plan.head.channels, plan.recipe.average) == (None, "image")
+        said = plan.configuration()
+        assert (said["backbone"], said["flavour"]) == ("resnet101", "caffe")
+        assert json.loads(json.dumps(said)) == said
+    change(root / "params.yaml", "profile", "smoke")
+    change(root / "profiles" / "smoke.yaml", "crop", 105)
+    with pytest.raises(ReplicationError) as caught:
+        load(root).plan("resnet")
+    message = str(caught.value)
+    assert message.startswith("profiles/smoke.yaml: `crop` is 105; run 'resnet' at scales [1.0, ")
+    assert "needs 16 k + 1: use 97 or 113" in message
+
+
+def test_what_decides_a_resnet_changes_its_fingerprint(root: Path) -> None:
+    run = Run.model_validate(yaml.safe_load(RESNET))
+    settings = load(root)
+    changes: list[dict[str, Any]] = [
+        {},
+        {"flavour": "torchvision"},
+        {"multi_scale": None},
+        {"multi_scale": MultiScale(wiring="ports")},
+        {"rescale": [1.0]},
+        {"init": "other"},
+        {"recipe": run.recipe.model_copy(update={"average": "batch"})},
+    ]
+    plans = [scale("r", run.model_copy(update=c), "smoke", settings.profile) for c in changes]
+    assert len({plan.fingerprint() for plan in plans}) == len(changes)
+
+
+def test_a_run_that_starts_from_another(root: Path) -> None:
+    path, run = root / "experiments.yaml", yaml.safe_load(RESNET)
+    change(path, "runs.first", run)
+    change(path, "runs.second", run | {"init": "first"})
+    assert load(root).plan("second").init == "first"
+    for wrong, said in (
+        ("none", "`runs.second.init` is 'none'; name another run"),
+        ("second", "`runs.second.init` is 'second'; name another run"),
+        ("aspp_l", "whose backbone is vgg16 (caffe), not resnet101 (caffe)"),
+    ):
+        change(path, "runs.second.init", wrong)
+        assert said in complaint(root)
+    change(path, "runs.second", run | {"init": "first", "flavour": "torchvision"})
+    assert "whose backbone is resnet101 (caffe), not resnet101 (torchvision)" in complaint(root)
+    change(path, "runs.second", run | {"init": "first"})
+    change(path, "runs.third", run | {"init": "second"})
+    assert "which itself starts from 'first'" in complaint(root)
 
 
 def test_too_few_rates_read_as_the_issue_puts_it(root: Path) -> None:

@@ -90,7 +90,8 @@ def score(
     """Write scores (C, h, w) float16 of every evaluated image to ``out/ID.npz``; return a record.
 
     Images are padded to the profile's test size with the mean at the bottom and right. The scores
-    are those before softmax; `replication.inference.enlarge` brings them to the image's size.
+    are those before softmax, for a run of several scales the maximum over them;
+    `replication.inference.enlarge` brings them to the image's size.
     """
     device = choose_device(device)
     precision = choose_precision(precision, device)
@@ -121,6 +122,7 @@ def score(
         "images": len(ids),
         "split": "val",
         "test_size": plan.profile.test_size,
+        "scales": model.scales,
         "weights_sha256": sha256_file(weights),
         "seconds": round(time.perf_counter() - started, 3),
         "network_images_per_second": round(len(ids) / network_seconds, 3),

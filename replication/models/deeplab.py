@@ -1,4 +1,4 @@
-"""DeepLab on VGG-16: the dense backbone, the head, and how both are initialised."""
+"""DeepLab on VGG-16 or ResNet-101: the dense backbone, the head, and how both are initialised."""
 
 import torch
 from jaxtyping import Float
@@ -6,43 +6,70 @@ from torch import Tensor, nn
 
 from replication.errors import ReplicationError
 from replication.models.heads import Branch, Classifier, initialise
+from replication.models.multi_scale import at_scale, fuse
+from replication.models.resnet import ResNet101
+from replication.models.resnet_weights import ResNetWeights, fill
 from replication.models.vgg import VGG16
 from replication.models.weights import BackboneWeights, gather_taps, subsample_taps
 from replication.plan import Plan
 
 
 class DeepLab(nn.Module):
-    """VGG-16 at output stride 8 with fc6-fc7-fc8 branches at one or more atrous rates.
+    """A backbone at output stride 8 with branches at one or more atrous rates.
 
     (B, 3, H, W) float32, BGR 0..255 minus the mean -> (B, num_classes, h, w), class scores before
-    softmax, h = (H - 1) / 8 + 1.
+    softmax, h = (H - 1) / 8 + 1. A run of several scales sends each through the same weights; its
+    scores are the maximum over the scales, in training and testing.
     """
 
     def __init__(self, plan: Plan, num_classes: int) -> None:
         super().__init__()
-        self.backbone = VGG16(plan.profile.width, average_pool=plan.head.average_pool)
+        self.backbone: VGG16 | ResNet101
+        if plan.backbone == "resnet101":
+            self.backbone = ResNet101(plan.profile.width, plan.flavour)
+        else:
+            self.backbone = VGG16(plan.profile.width, average_pool=plan.head.average_pool)
         self.classifier = Classifier(self.backbone.out_channels, num_classes, plan.head)
+        self.scales = plan.multi_scale.scales if plan.multi_scale else [1.0]
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
-        scores: Tensor = self.classifier(self.backbone(images))
-        return scores
+        return fuse(self.branches(images))
+
+    def branches(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """Return the scores of each scale, (B, num_classes, h, w) of sizes of their own."""
+        return [self.classifier(self.backbone(at_scale(images, s))) for s in self.scales]
 
     def num_parameters(self) -> int:
-        """Count the learned numbers."""
+        """Count weights, biases, and batch norm's scales and shifts, which stay as they are."""
         return sum(p.numel() for p in self.parameters())
 
 
-def build(plan: Plan, num_classes: int, weights: BackboneWeights, seed: int) -> DeepLab:
+InitialWeights = BackboneWeights | ResNetWeights
+
+
+def build(plan: Plan, num_classes: int, weights: InitialWeights, seed: int) -> DeepLab:
     """Build a run's network and initialise it; everything random follows from ``seed``.
 
     Raises:
-        ReplicationError: a layer of ``weights`` does not fit the profile's width.
+        ReplicationError: ``weights`` are of another backbone or flavour, or a layer does not fit
+            the profile's width.
     """
     generator = torch.Generator().manual_seed(seed)
     model = DeepLab(plan, num_classes)
     initialise(model.classifier, plan.profile.fc_std, generator)
+    backbone = model.backbone
+    if isinstance(backbone, ResNet101) != isinstance(weights, ResNetWeights):
+        raise ReplicationError(
+            f"initial weights {weights.origin} are not a {plan.backbone}'s, as run {plan.run!r} "
+            f"needs; give weights of a {plan.backbone}"
+        )
+    if isinstance(backbone, ResNet101):
+        assert isinstance(weights, ResNetWeights)
+        fill(backbone, weights, plan.run, plan.flavour)
+        return model
+    assert isinstance(weights, BackboneWeights)
     with torch.no_grad():
-        for name, layer in model.backbone.convolutions().items():
+        for name, layer in backbone.convolutions().items():
             _copy(name, layer, *weights.layers[name], weights)
         if "fc6" in weights.layers and "fc7" in weights.layers:
             for branch in model.classifier.branches:

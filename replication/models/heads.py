@@ -1,4 +1,4 @@
-"""fc6, fc7 and fc8 as convolutions: one branch for each atrous rate, scores summed.
+"""fc6, fc7 and fc8 as convolutions, or fc8 alone: a branch for each atrous rate, scores summed.
 
 One branch is table 1's networks and LargeFOV; four are atrous spatial pyramid pooling
 (ASPP, section 3.2 and figure 7).
@@ -9,6 +9,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from replication.settings import Head
+
+
+def _padding(kernel: int, rate: int) -> int:
+    reach = (kernel - 1) * rate
+    if reach % 2:
+        raise ValueError(
+            f"`kernel` {kernel} at `rate` {rate} spans {reach + 1} positions, an even "
+            "number; take an odd kernel or an even rate"
+        )
+    return reach // 2
 
 
 class Branch(nn.Sequential):
@@ -26,21 +36,31 @@ class Branch(nn.Sequential):
     fc8: nn.Conv2d
 
     def __init__(self, in_channels: int, num_classes: int, head: Head, rate: int) -> None:
-        reach = (head.kernel - 1) * rate
-        if reach % 2:
-            raise ValueError(
-                f"`kernel` {head.kernel} at `rate` {rate} spans {reach + 1} positions, an even "
-                "number; take an odd kernel or an even rate"
-            )
+        padding, mid = _padding(head.kernel, rate), head.channels
+        assert mid is not None  # else `Classifier` takes `Scores`
         super().__init__()
-        mid = head.channels
-        self.fc6 = nn.Conv2d(in_channels, mid, head.kernel, padding=reach // 2, dilation=rate)
+        self.fc6 = nn.Conv2d(in_channels, mid, head.kernel, padding=padding, dilation=rate)
         self.relu6 = nn.ReLU(inplace=True)
         self.drop6 = nn.Dropout(head.dropout)
         self.fc7 = nn.Conv2d(mid, mid, 1)
         self.relu7 = nn.ReLU(inplace=True)
         self.drop7 = nn.Dropout(head.dropout)
         self.fc8 = nn.Conv2d(mid, num_classes, 1)
+
+
+class Scores(nn.Sequential):
+    """fc8 alone, kernel x kernel at an atrous rate: ResNet-101's branches, without fc6 and fc7.
+
+    (B, in_channels, h, w) -> (B, num_classes, h, w). The authors' files call it fc1_voc12; here
+    the last layer of every network is fc8.
+    """
+
+    fc8: nn.Conv2d
+
+    def __init__(self, in_channels: int, num_classes: int, head: Head, rate: int) -> None:
+        padding = _padding(head.kernel, rate)
+        super().__init__()
+        self.fc8 = nn.Conv2d(in_channels, num_classes, head.kernel, padding=padding, dilation=rate)
 
 
 class Classifier(nn.Module):
@@ -51,8 +71,9 @@ class Classifier(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, head: Head) -> None:
         super().__init__()
+        kind = Scores if head.channels is None else Branch
         self.branches = nn.ModuleList(
-            Branch(in_channels, num_classes, head, rate) for rate in head.rates
+            kind(in_channels, num_classes, head, rate) for rate in head.rates
         )
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
@@ -73,10 +94,10 @@ def field_of_view(kernel: int, rate: int, output_stride: int = 8) -> int:
 
 def initialise(classifier: Classifier, fc_std: float, generator: torch.Generator) -> None:
     """Fill fc6, fc7 with Gaussian(``fc_std``), fc8 with Gaussian(0.01), biases with 0."""
-    for module in classifier.modules():
-        if isinstance(module, Branch):
-            for name, std in (("fc6", fc_std), ("fc7", fc_std), ("fc8", 0.01)):
-                layer: nn.Conv2d = getattr(module, name)
+    for branch in classifier.branches:
+        for name, layer in branch.named_children():
+            if isinstance(layer, nn.Conv2d):
+                assert layer.bias is not None
                 with torch.no_grad():
-                    layer.weight.normal_(0, std, generator=generator)
-                    layer.bias.zero_()  # type: ignore[union-attr]
+                    layer.weight.normal_(0, 0.01 if name == "fc8" else fc_std, generator=generator)
+                    layer.bias.zero_()

@@ -18,7 +18,7 @@ from replication.provenance import sha256_file
 
 # The authors' mean pixel (their prototxt files), blue, green, red, on 0..255.
 MEAN_BGR = (104.008, 116.669, 122.675)
-_TORCHVISION_STD = (0.229, 0.224, 0.225)  # red, green, blue, on 0..1
+TORCHVISION_STD = (0.229, 0.224, 0.225)  # red, green, blue, on 0..1
 
 Layer = tuple[Tensor, Tensor]  # weight, bias
 
@@ -157,7 +157,7 @@ def convert_torchvision(state: dict[str, Tensor]) -> dict[str, Layer]:
     }
     if "conv1_1" in layers:
         weight, bias = layers["conv1_1"]
-        scale = 255 * torch.tensor(_TORCHVISION_STD).view(1, 3, 1, 1)
+        scale = 255 * torch.tensor(TORCHVISION_STD).view(1, 3, 1, 1)
         layers["conv1_1"] = ((weight / scale).flip(1), bias)
     if "classifier.0.weight" in state:
         layers["fc6"] = (

@@ -119,12 +119,21 @@ def lay_out_cells(tables: Sequence[Comparison]) -> list[Block]:
 
 
 def row_name(table: Table, row: Row) -> str:
-    """Print a row's keys on one line: words as they are, numbers after what they count."""
-    return ", ".join(
-        value if isinstance(value, str) else f"{key.title} {key_text(value)}"
-        for key in table.keys
-        if (value := row.keys[key.name]) is not False
-    )
+    """Print a row's keys on one line: words as they are, numbers after what they count.
+
+    Of flags those that are set are named, by their title; where none is, the row is plain.
+    """
+    named = [(key.title, row.keys[key.name]) for key in table.keys]
+    parts = [
+        title
+        if value is True
+        else value
+        if isinstance(value, str)
+        else f"{title} {key_text(value)}"
+        for title, value in named
+        if value is not False
+    ]
+    return ", ".join(parts) or "plain"
 
 
 def _title(cell: Cell) -> str:

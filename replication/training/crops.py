@@ -1,15 +1,16 @@
 """The endless, repeatable sequence of training crops.
 
 Crop number k depends on the seed and k alone: its image (a fresh permutation of the split for each
-epoch), its mirror and its position. So a run that was killed goes on with the very crops that it
-would have seen, whatever the number of loader workers.
+epoch), its scale, its mirror and its position. So a run that was killed goes on with the very crops
+that it would have seen, whatever the number of loader workers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
@@ -35,14 +36,35 @@ def pad(
     return image, np.pad(label, ((0, down), (0, right)), constant_values=VOID)
 
 
+def rescale(
+    image: UInt8[np.ndarray, "H W 3"], label: UInt8[np.ndarray, "H W"], factor: float
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """Resize an image (bilinear) and its label (nearest: class numbers are never mixed)."""
+    if factor == 1:
+        return image, label
+    height, width = (max(1, round(side * factor)) for side in label.shape)
+    smaller = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    nearest = Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(smaller), np.asarray(nearest)
+
+
 class Crops(Dataset[tuple[Tensor, Tensor]]):
     """Random ``size`` x ``size`` crops with a random mirror, by their number in the sequence.
 
     ``crops[k]`` is (image (3, size, size) float32 BGR minus the mean, label (size, size) uint8).
+    The image is first resized by one of ``factors``, each as likely as any other.
     """
 
-    def __init__(self, dataset: DataSet, split: str, size: int, seed: int) -> None:
+    def __init__(
+        self,
+        dataset: DataSet,
+        split: str,
+        size: int,
+        seed: int,
+        factors: Sequence[float] = (1.0,),
+    ) -> None:
         self.dataset, self.size, self.seed = dataset, size, seed
+        self.factors = tuple(factors)
         self.ids = dataset.ids(split)
 
     def id_of(self, number: int) -> str:
@@ -52,12 +74,19 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         order = np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.ids))
         return self.ids[int(order[position])]
 
+    def factor_of(self, number: int) -> float:
+        """Return the factor that crop ``number``'s image is resized by."""
+        # A generator of its own: position and mirror are drawn alike with and without factors.
+        draw = np.random.default_rng((self.seed, 3, number))
+        return self.factors[int(draw.integers(len(self.factors)))]
+
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         name = self.id_of(number)
         rng = np.random.default_rng((self.seed, 1, number))
-        image = to_network_input(read_image(self.dataset.image_path(name)))
+        pixels = read_image(self.dataset.image_path(name))
         label = read_label(self.dataset.label_path(name), self.dataset.num_classes)
-        image, label = pad(image, label, self.size)
+        pixels, label = rescale(pixels, label, self.factor_of(number))
+        image, label = pad(to_network_input(pixels), label, self.size)
         top, left = (int(rng.integers(side - self.size + 1)) for side in label.shape)
         window = np.s_[top : top + self.size, left : left + self.size]
         image, label = image[window], label[window]

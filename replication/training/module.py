@@ -13,9 +13,10 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from replication.data.labels import VOID
 from replication.errors import ReplicationError
 from replication.plan import OUTPUT_STRIDE
-from replication.settings import Recipe
+from replication.settings import MultiScale, Recipe
 from replication.training.loss import shrink_labels, summed_loss
 from replication.training.recipe import learning_rate_factor, parameter_groups
+from replication.training.terms import divisors, term_labels, term_scores
 
 LOWER_RATE = "lower `base_lr` in experiments.yaml, or the profile's `base_lr_factor`"
 
@@ -33,6 +34,9 @@ class Segmentation(L.LightningModule):
     result (but for rounding and dropout's draws). Dropout at update n draws from a generator
     seeded by (``seed``, n), so that a resumed run repeats an undisturbed one bit for bit on the
     CPU.
+
+    With ``multi_scale`` the loss is a sum of terms (`replication.training.terms`), each divided by
+    its own count, and the network is asked for its ``branches``.
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class Segmentation(L.LightningModule):
         micro_batch: int,
         seed: int,
         stride: int = OUTPUT_STRIDE,
+        *,
+        multi_scale: MultiScale | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # gradients of micro-batches are summed by hand
@@ -50,6 +56,7 @@ class Segmentation(L.LightningModule):
         self.micro_batch = micro_batch
         self.seed = seed
         self.stride = stride
+        self.multi_scale = multi_scale
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Make one update; return its loss and the learning rate of weights.
@@ -60,18 +67,19 @@ class Segmentation(L.LightningModule):
         del batch_idx
         torch.manual_seed(dropout_seed(self.seed, self.global_step))
         images, labels = batch
-        labels = shrink_labels(labels, self.stride)  # (B, h, w)
-        valid = (labels != VOID).sum().clamp(min=1)
+        terms = self._labels(labels)
+        shares = [divisors(of_term, VOID, self.recipe.average) for of_term in terms]  # each (B,)
         optimizer, policy = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
         assert isinstance(policy, LRScheduler)
         optimizer.zero_grad()
         total = torch.zeros((), device=images.device)
-        micro = self.micro_batch
-        pieces = zip(torch.split(images, micro), torch.split(labels, micro), strict=True)
-        for some_images, some_labels in pieces:
-            scores = self.model(some_images.contiguous(memory_format=torch.channels_last))
-            loss = summed_loss(scores, some_labels) / valid
+        for first in range(0, len(images), self.micro_batch):
+            some = slice(first, first + self.micro_batch)
+            scores = self._scores(images[some].contiguous(memory_format=torch.channels_last))
+            loss = torch.zeros((), device=images.device)
+            for of_term, its_labels, share in zip(scores, terms, shares, strict=True):
+                loss = loss + self._averaged(of_term, its_labels[some], share[some])
             self.manual_backward(loss)
             total += loss.detach()
         if not torch.isfinite(total):
@@ -83,6 +91,27 @@ class Segmentation(L.LightningModule):
         optimizer.step()
         policy.step()
         return {"loss": total, "lr": torch.tensor(learning_rate)}
+
+    def _labels(self, labels: Tensor) -> list[Tensor]:
+        """Return the labels (B, h, w) of each term of the loss."""
+        if self.multi_scale is None:
+            return [shrink_labels(labels, self.stride)]
+        return term_labels(labels, self.multi_scale, self.stride)
+
+    def _scores(self, images: Tensor) -> list[Tensor]:
+        """Return the scores (B, K, h, w) of each term of the loss."""
+        if self.multi_scale is None:
+            return [self.model(images)]
+        branches: list[Tensor] = self.model.branches(images)  # type: ignore[operator]
+        return term_scores(branches, self.multi_scale)
+
+    def _averaged(self, scores: Tensor, labels: Tensor, share: Tensor) -> Tensor:
+        """Divide the loss of some images by their ``share`` (B,): one number, or each its own."""
+        if self.recipe.average == "batch":
+            return summed_loss(scores, labels) / share[0]
+        images = zip(torch.split(scores, 1), torch.split(labels, 1), share, strict=True)
+        losses = [summed_loss(one, its_labels) / own for one, its_labels, own in images]
+        return torch.stack(losses).sum()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return SGD with the recipe's multipliers, and the policy."""

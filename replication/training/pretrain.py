@@ -156,6 +156,7 @@ def pretrain(out: Path, work: Path, *, updates: int = 1_300, jobs: int = 2, seed
     torch.manual_seed(seed)
     model = DeepLab(plan, dataset.num_classes)
     initialise(model.classifier, 0.01, torch.Generator().manual_seed(seed))
+    assert isinstance(model.backbone, VGG16)
     coarsen(model.backbone)
     add_batch_norm(model)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

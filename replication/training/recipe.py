@@ -26,12 +26,14 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """Group a network's parameters by their learning-rate and weight-decay multipliers.
 
     Weights 1 and biases 2; the last layer (``fc8``) 10 and 20; decay on weights only. Every
-    parameter is in exactly one group.
+    parameter that is learned is in exactly one group; frozen batch norm is in none.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {
         key: [] for key in (BODY_WEIGHT, BODY_BIAS, LAST_WEIGHT, LAST_BIAS)
     }
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         last, bias = ".fc8." in f".{name}", name.endswith(".bias")
         key = (LAST_BIAS if bias else LAST_WEIGHT) if last else (BODY_BIAS if bias else BODY_WEIGHT)
         groups[key].append(parameter)

@@ -17,9 +17,8 @@ from replication.atomic import atomic_path, write_json
 from replication.data.canonical import DataSet
 from replication.data.guard import refuse_overlap
 from replication.errors import ReplicationError
-from replication.models.deeplab import DeepLab, build
+from replication.models.deeplab import DeepLab, InitialWeights, build
 from replication.models.heads import field_of_view
-from replication.models.weights import BackboneWeights
 from replication.plan import Plan
 from replication.provenance import environment, peak_memory_mib, sha256_file
 from replication.training.callbacks import Checkpoints, Curves, Progress
@@ -34,7 +33,7 @@ _console = Console(stderr=True)
 def train(
     plan: Plan,
     dataset: DataSet,
-    weights: BackboneWeights,
+    weights: InitialWeights,
     seed: int,
     *,
     out: Path,
@@ -80,7 +79,7 @@ def train(
 
     model = build(plan, dataset.num_classes, weights, seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    module = Segmentation(model, plan.recipe, plan.micro_batch, seed)
+    module = Segmentation(model, plan.recipe, plan.micro_batch, seed, multi_scale=plan.multi_scale)
     curves = Curves(checkpoints / "live")
     saver = Checkpoints(last, plan.profile.checkpoint_every, fingerprint)
     updates = plan.recipe.iterations
@@ -104,7 +103,7 @@ def train(
     start = resume or 0
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    crops = Crops(dataset, plan.profile.train_split, plan.profile.crop, seed)
+    crops = Crops(dataset, plan.profile.train_split, plan.profile.crop, seed, plan.rescale)
     batch = plan.recipe.batch_size
     loader = DataLoader(
         crops,
@@ -163,7 +162,7 @@ def _record(
     *,
     plan: Plan,
     dataset: DataSet,
-    weights: BackboneWeights,
+    weights: InitialWeights,
     seed: int,
     model: DeepLab,
     saver: Checkpoints,

@@ -139,6 +139,18 @@ def test_rows_are_named_by_their_keys() -> None:
     assert names == ["7x7, rate 4", "step, batch 30, iterations 6,000", "LargeFOV, rates 12"]
 
 
+def test_rows_of_flags_are_named_by_those_that_are_set() -> None:
+    table = reported.load().tables["table3"].model_dump()
+    table["keys"] = [{"name": name, "title": name.upper()} for name in ("msc", "aug")]
+    row = table["rows"][0]
+    table["rows"] = [
+        {**row, "id": f"{msc} {aug}", "keys": {"msc": msc, "aug": aug}}
+        for msc, aug in ((False, False), (True, False), (True, True))
+    ]
+    flags = reported.Table.model_validate({**table, "effects": []})
+    assert [dot_plot.row_name(flags, r) for r in flags.rows] == ["plain", "MSC", "MSC, AUG"]
+
+
 def test_the_dot_plot_says_that_sample_data_is_not_comparable(
     context: Context, write: Callable[..., None]
 ) -> None:

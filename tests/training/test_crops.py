@@ -16,7 +16,7 @@ from replication.data.canonical import DataSet
 from replication.data.labels import read_image, read_label, write_label
 from replication.errors import ReplicationError
 from replication.models.weights import MEAN_BGR
-from replication.training.crops import Crops, From, pad, to_network_input
+from replication.training.crops import Crops, From, pad, rescale, to_network_input
 
 MEAN = np.array([104.008, 116.669, 122.675], np.float32)  # recipe.md: B, G, R
 
@@ -129,6 +129,55 @@ def test_a_loaders_worker_gets_the_same_sequence(dataset: DataSet) -> None:
     sent = pickle.loads(pickle.dumps(crops))  # as to a spawned process
     for number in (0, 7):
         assert all(torch.equal(a, b) for a, b in zip(sent[number], crops[number], strict=True))
+
+
+FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)  # recipe.md: the rows marked Aug
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_rescaling_keeps_ramps_and_class_numbers(factor: float) -> None:
+    """A ramp stays a ramp (away from borders); label and image stay on one another."""
+    height, width = 40, 60
+    ramp = np.broadcast_to(np.arange(width, dtype=np.uint8)[None, :, None] * 4, (height, width, 3))
+    label = np.zeros((height, width), np.uint8)
+    label[:, 30:], label[10:20] = 7, 255
+    image, shrunk = rescale(np.ascontiguousarray(ramp), label, factor)
+    assert image.shape == (height * factor, width * factor, 3)
+    assert shrunk.shape == image.shape[:2]
+    assert set(np.unique(shrunk)) == {0, 7, 255}
+    # pixel x of the new image covers the old one around (x + 0.5) / factor - 0.5
+    columns = (np.arange(image.shape[1]) + 0.5) / factor - 0.5
+    inside = (columns > 2) & (columns < width - 3)
+    np.testing.assert_allclose(image[3, inside, 0], 4 * columns[inside], atol=1.01)
+    clear = np.abs(columns - 29.5) > 1e-6  # half-way between two pixels, either is right
+    np.testing.assert_array_equal((shrunk[2] == 7)[clear], (columns > 29.5)[clear])
+
+
+def test_factors_are_drawn_alike_and_move_neither_place_nor_mirror(dataset: DataSet) -> None:
+    plain, scaled = Crops(dataset, "train", 33, 0), Crops(dataset, "train", 33, 0, FACTORS)
+    drawn = [scaled.factor_of(number) for number in range(1_000)]
+    for factor in FACTORS:  # 200 each; four standard deviations are 51
+        assert 149 <= drawn.count(factor) <= 251
+    assert drawn == [Crops(dataset, "train", 33, 0, FACTORS).factor_of(k) for k in range(1_000)]
+    assert {plain.factor_of(number) for number in range(50)} == {1.0}
+    for number in range(30):
+        image, label = scaled[number]
+        assert (image.shape, label.shape) == ((3, 33, 33), (33, 33))
+        same = all(torch.equal(a, b) for a, b in zip(plain[number], (image, label), strict=True))
+        assert same == (drawn[number] == 1)
+
+
+def test_a_shrunk_image_is_padded_like_a_small_one(dataset: DataSet) -> None:
+    crops = Crops(dataset, "train", 33, 0, (0.5,))  # all sides are below 57: none reaches 33
+    image, label = crops[0]
+    height, width = (
+        round(side / 2) for side in read_label(dataset.label_path(crops.id_of(0)), 3).shape
+    )
+    valid = torch.zeros(33, 33, dtype=torch.bool)
+    valid[:height, :width] = True
+    inside = valid if image[:, :, 0].any() else valid.flip(1)
+    assert not image[:, ~inside].any()
+    assert (label[~inside] == 255).all()
 
 
 def test_a_label_outside_the_classes_names_its_file(dataset: DataSet) -> None:

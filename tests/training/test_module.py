@@ -165,6 +165,27 @@ def test_images_with_more_valid_pixels_weigh_more() -> None:
     assert int((shrunk[1] != 255).sum()) == 1
 
 
+@pytest.mark.parametrize("micro", [1, 2])
+def test_averaged_by_image_every_image_weighs_the_same(micro: int) -> None:
+    """Caffe at iter_size n with one image at a time: the mean of the images' own means."""
+    images, labels = batches(1)[0]
+    labels[1] = 255
+    labels[1, 0, 0] = 1
+    by_image = POLY.model_copy(update={"average": "image"})
+    model = tiny()
+    (together,) = fit(model, [(images, labels)], by_image, micro_batch=micro)
+    gradients = []
+    alone = tiny()
+    for image, label in zip(images.split(1), labels[:, ::2, ::2].split(1), strict=True):
+        mean = nn.functional.cross_entropy(alone(image), label.long(), ignore_index=255)
+        (mean / 2).backward()  # torch adds the gradients up, as Caffe does over iter_size
+        gradients.append(float(mean.detach()))
+    assert together == pytest.approx(sum(gradients) / 2)
+    moved = tiny().fc8.bias - model.fc8.bias
+    assert alone.fc8.bias.grad is not None
+    torch.testing.assert_close(moved, 20 * 0.01 * alone.fc8.bias.grad, rtol=1e-4, atol=1e-7)
+
+
 def test_dropout_follows_from_seed_and_update() -> None:
     def losses(seed: int, disturb: bool = False) -> list[float]:
         if disturb:

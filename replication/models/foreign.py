@@ -1,0 +1,114 @@
+"""Find our ResNet-101's tensors in others' files: the authors' .caffemodel, a PyTorch port's .pth.
+
+Both read BGR, 0..255, minus the mean, as ours do; both have a stage's stride on the first 1x1. The
+maps of names are in `replication.models.foreign_names`; every tensor's shape is checked.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from replication.errors import ReplicationError
+from replication.models.caffemodel import Blobs
+from replication.models.foreign_names import (
+    FACTOR_BLOB,
+    caffe_resnet,
+    plain_port_key,
+    port_resnet,
+)
+
+Tensors = dict[str, Tensor]
+Shapes = dict[str, tuple[int, ...]]
+# Finds one of our tensors in another's file: the tensor and what it is called there, or None.
+Find = Callable[[str], tuple[Tensor | None, str]]
+
+
+def read_pth(path: Path) -> Tensors:
+    """Read a state dict (tensors alone: no code in the file is run).
+
+    Raises:
+        ReplicationError: the file can't be read, or is no state dict.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files fail in a dozen ways
+        first = next(iter(str(error).splitlines()), "")
+        raise ReplicationError(
+            f"{path} can't be read ({type(error).__name__}: {first}); fetch the file again"
+        ) from None
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ReplicationError(f"{path} holds no state dict; save `model.state_dict()` alone")
+    return {str(key): value for key, value in state.items()}
+
+
+def is_port(state: Tensors) -> bool:
+    """Whether a state dict has the names of the port's ResNet-101."""
+    return any(plain_port_key(key) == "layer1.conv1.conv.weight" for key in state)
+
+
+def collect(path: Path, wanted: Shapes, find: Find) -> Tensors:
+    """Return every wanted tensor, float32, its shape checked.
+
+    Raises:
+        ReplicationError: a tensor is missing, of another shape, or not finite: both names, both
+            shapes.
+    """
+    tensors: Tensors = {}
+    for name, shape in wanted.items():
+        tensor, there = find(name)
+        if tensor is None:
+            raise ReplicationError(f"{path} lacks {there} ({name} of our network); give the whole")
+        if _without_leading_ones(tensor.shape) != _without_leading_ones(shape):
+            raise ReplicationError(
+                f"{path}: {there} is {tuple(tensor.shape)}, and {name} of our network "
+                f"{tuple(shape)}; give weights of the same network, width and classes"
+            )
+        tensors[name] = tensor.float().reshape(shape)
+        if not torch.isfinite(tensors[name]).all():
+            raise ReplicationError(f"{path}: {there} holds NaN or infinity")
+    return tensors
+
+
+def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    # Caffe's older files give every blob four sides: biases are (1, 1, 1, C).
+    sides = list(shape)
+    while sides and sides[0] == 1:
+        del sides[0]
+    return tuple(sides)
+
+
+def find_in_caffe(layers: dict[str, Blobs]) -> Find:
+    """Find tensors of our ResNet-101, named as in it, among a .caffemodel's layers."""
+
+    def find(name: str) -> tuple[Tensor | None, str]:
+        place = caffe_resnet(name)
+        tensor = blob_of(layers, place.layer, place.blob)
+        if tensor is not None and place.scaled:
+            factor = blob_of(layers, place.layer, FACTOR_BLOB)
+            if factor is not None:
+                # As in Caffe: statistics that have seen nothing are 0.
+                tensor = tensor / factor if factor.any() else tensor * 0
+        return tensor, place.layer
+
+    return find
+
+
+def find_in_port(state: Tensors) -> Find:
+    """Find tensors of our ResNet-101, named as in it, in the port's state dict."""
+    plain = {plain_port_key(key): value for key, value in state.items()}
+
+    def find(name: str) -> tuple[Tensor | None, str]:
+        key = port_resnet(name)
+        return plain.get(key), key
+
+    return find
+
+
+def blob_of(layers: dict[str, Blobs], layer: str, blob: int) -> Tensor | None:
+    """Return a layer's blob, or None where there is none."""
+    blobs = layers.get(layer, [])
+    return torch.from_numpy(blobs[blob]) if blob < len(blobs) else None
