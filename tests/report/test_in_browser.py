@@ -3,7 +3,8 @@
 import itertools
 import json
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # the page scrolls smoothly, unless its reader wants no motion: a mouse would miss
+    "--force-prefers-reduced-motion",
 )
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = (375, 768, 1280)
@@ -91,10 +94,18 @@ def _all(browser: Chrome, selector: str) -> list[WebElement]:
 
 
 def _bring_up(browser: Chrome, element: WebElement) -> None:
-    """Scroll to an element at once: the page scrolls smoothly, and a mouse would miss."""
+    """Scroll to an element."""
     browser.execute_script(
         "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element
     )
+
+
+def _await(holds: Callable[[], bool]) -> None:
+    """Give the page ten seconds to answer a mouse: the driver does not wait for it."""
+    until = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < until, "the page did not answer"
+        time.sleep(0.05)
 
 
 def _open_details(browser: Chrome) -> None:
@@ -203,7 +214,7 @@ def test_the_slider_moves_by_keys_and_by_dragging(browser: Chrome, report: Path)
     ActionChains(browser).move_to_element(stack).click_and_hold().move_by_offset(
         int(width / 4), 0
     ).release().perform()
-    assert abs(int(slider.get_attribute("value")) - 75) <= 1
+    _await(lambda: abs(int(slider.get_attribute("value")) - 75) <= 1)
     other = _all(browser, ".compare")[1].find_element(By.CSS_SELECTOR, "input")
     assert other.get_attribute("value") == "50"
     beneath = browser.find_element(By.ID, "beneath")
@@ -230,7 +241,7 @@ def test_the_trimap_chart_answers_the_mouse_and_the_keys(browser: Chrome, report
     # the frame is 640 of 720 wide and starts at 64; its middle is width 6
     offset = (64 + 320 - 360) * chart.size["width"] / 720
     ActionChains(browser).move_to_element_with_offset(chart, int(offset), 0).perform()
-    assert readout.text.splitlines()[0] == "6 px, mean IOU (%)"
+    _await(lambda: readout.text.splitlines()[0] == "6 px, mean IOU (%)")
     assert "aspp_l: before 31.50, after 51.50" in readout.text
     assert "fov_7x7_r4" not in readout.text
     curve = browser.find_element(By.CSS_SELECTOR, ".curve[data-run=fov_7x7_r4]")
@@ -248,8 +259,8 @@ def test_the_heat_map_answers_the_mouse_and_the_arrow_keys(browser: Chrome, repo
     square = _all(browser, ".heat rect.point")[4]
     _bring_up(browser, square)
     ActionChains(browser).move_to_element(square).perform()
-    hovered = readout.text
-    assert hovered == square.find_element(By.CSS_SELECTOR, "title").get_attribute("textContent")
+    title = square.find_element(By.CSS_SELECTOR, "title").get_attribute("textContent")
+    _await(lambda: readout.text == title)
     first = _all(browser, ".heat rect.point")[0]
     assert first.get_attribute("tabindex") == "0"
     browser.execute_script("arguments[0].focus()", first)
