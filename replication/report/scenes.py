@@ -13,12 +13,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from replication.data.canonical import DataSet
-from replication.data.labels import VOID, encode_label, read_image, read_label
-from replication.errors import ReplicationError
-from replication.evaluation.run import best_class
-from replication.inference.enlarge import enlarge
-from replication.inference.store import read_scores, score_path
-from replication.reporting.pictures import evenly_spaced
+from replication.data.labels import VOID, encode_label
+from replication.reporting.pictures import evenly_spaced, read_after, read_before, read_truth
 
 COUNT = 4
 _QUALITY = 90  # of a stored photograph, of 100
@@ -87,19 +83,10 @@ def write_scenes(
     palette[VOID] = 255
     scenes, present = [], set[int]()
     for number, name in enumerate(evenly_spaced(ids, count), 1):
-        image = read_image(dataset.image_path(name))  # (H, W, 3)
-        height, width = image.shape[:2]
-        truth = read_label(dataset.label_path(name), dataset.num_classes)  # (H, W)
-        path = score_path(scores_dir, name)
-        scores = read_scores(path, dataset.num_classes)  # (C, h, w)
-        before = best_class(enlarge(scores, stride, (height, width), str(path)))
-        refined = refined_dir / f"{name}.png"
-        after = read_label(refined, dataset.num_classes)
-        if after.shape != (height, width):
-            raise ReplicationError(
-                f"{refined}: {after.shape[1]}x{after.shape[0]} pixels, its image has "
-                f"{width}x{height}; run `refine` again"
-            )
+        image, truth = read_truth(dataset, name)  # (H, W, 3), (H, W)
+        size = height, width = truth.shape[0], truth.shape[1]
+        before = read_before(dataset, name, scores_dir, size, stride)
+        after = read_after(dataset, name, refined_dir, size)
         # Numbered: an id may hold what a web address can't.
         photograph = f"images/{number}_photograph.webp"
         Image.fromarray(image).save(out / photograph, quality=_QUALITY)

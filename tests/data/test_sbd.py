@@ -225,7 +225,6 @@ def test_voc_train_with_val_inside(voc: Path, sbd: Path) -> None:
 
 
 def test_archives(voc: Path, sbd: Path, tmp_path: Path) -> None:
-    pytest.importorskip("replication.data.unpack", reason="unpacking is not there yet")
     for other in (voc / "Annotations", sbd / "inst"):
         other.mkdir()
         (other / "s1.xml").write_text("not wanted")
