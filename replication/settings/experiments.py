@@ -1,0 +1,126 @@
+"""``experiments.yaml``: every training run of the paper, once, by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from replication.settings.base import Name, Strict
+from replication.settings.network import Head, MultiScale, Recipe
+
+Flavour = Literal["caffe", "torchvision"]
+
+# How many atrous rates the rows that a run fills can use (the paper's tables 1 to 3).
+RATES_NEEDED = {"aspp_s": (3, 4), "aspp_l": (3, 4)}
+
+
+class Run(Strict):
+    """One trained network at the paper's scale, and the search that chooses its CRF.
+
+    Attributes:
+        flavour: where a ResNet's stages take their stride: on the first 1x1 (``caffe``, the
+            authors' network) or on the 3x3 (``torchvision``, whose weights are easy to get).
+        multi_scale: null: one scale.
+        rescale: factors by one of which an image is resized, at random, before it is cropped.
+        init: a run whose trained backbone this one starts from; null: the ImageNet weights.
+    """
+
+    about: str
+    backbone: Literal["vgg16", "resnet101"]
+    flavour: Flavour = "caffe"
+    search: Name
+    head: Head
+    recipe: Recipe
+    multi_scale: MultiScale | None = None
+    rescale: list[Annotated[float, Field(gt=0, le=4)]] = Field(default=[1.0], min_length=1)
+    init: Name | None = None
+
+    @model_validator(mode="after")
+    def _head_and_flavour_fit_the_backbone(self) -> Run:
+        if self.backbone == "resnet101":
+            if self.head.channels is not None or self.head.average_pool:
+                raise ValueError(
+                    f"`head.channels` is {self.head.channels} and `head.average_pool` "
+                    f"{self.head.average_pool}; on resnet101 the classifier reads the backbone "
+                    "itself: set them to null and false"
+                )
+            return self
+        if self.head.channels is None:
+            raise ValueError(
+                "`head.channels` is None; on vgg16 fc6 and fc7 need channels: set it to 1_024 or "
+                "4_096"
+            )
+        if self.init is not None:
+            raise ValueError(f"`init` is {self.init!r}, which only resnet101 can have; remove it")
+        if self.flavour != "caffe":
+            raise ValueError(f"`flavour` is {self.flavour!r}, and vgg16 has but one; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _factors_differ(self) -> Run:
+        if len(set(self.rescale)) != len(self.rescale):
+            raise ValueError(f"`rescale` is {self.rescale}; each factor may stand there once")
+        return self
+
+
+class Experiments(Strict):
+    """``experiments.yaml``; ``recipes`` and ``heads`` only hold what runs share."""
+
+    recipes: dict[str, Recipe]
+    heads: dict[str, Head]
+    runs: Annotated[dict[Name, Run], Field(min_length=1)]
+    searches: dict[Name, Name]  # a search of the CRF's parameters, and the run that it scores
+
+    @model_validator(mode="after")
+    def _searches_and_runs_fit(self) -> Experiments:
+        for search, scored in self.searches.items():
+            if scored not in self.runs:
+                raise ValueError(f"`searches.{search}` is {scored!r}, which `runs` does not have")
+        for name, run in self.runs.items():
+            if run.search not in self.searches:
+                raise ValueError(
+                    f"`runs.{name}.search` is {run.search!r}; use one of "
+                    f"{', '.join(sorted(self.searches))}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _starts_are_runs(self) -> Experiments:
+        for name, run in self.runs.items():
+            if run.init is None:
+                continue
+            start = self.runs.get(run.init)
+            if start is None or run.init == name:
+                raise ValueError(
+                    f"`runs.{name}.init` is {run.init!r}; name another run, or null for the "
+                    "ImageNet weights"
+                )
+            if (start.backbone, start.flavour) != (run.backbone, run.flavour):
+                raise ValueError(
+                    f"`runs.{name}.init` is {run.init!r}, whose backbone is {start.backbone} "
+                    f"({start.flavour}), not {run.backbone} ({run.flavour}); name a run of the "
+                    "same backbone"
+                )
+            if start.init is not None:
+                raise ValueError(
+                    f"`runs.{name}.init` is {run.init!r}, which itself starts from {start.init!r}; "
+                    "name a run that starts from the ImageNet weights"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _rates_fit_the_tables(self) -> Experiments:
+        for name, run in self.runs.items():
+            table, needed = RATES_NEEDED.get(name, (None, 1))
+            if table and len(run.head.rates) != needed:
+                words = {4: "four"}[needed]
+                raise ValueError(
+                    f"`runs.{name}.head.rates` is {run.head.rates}; table {table} needs "
+                    f"{words} rates"
+                )
+            if name.startswith(("fov_", "poly_")) and len(run.head.rates) != 1:
+                raise ValueError(
+                    f"`runs.{name}.head.rates` is {run.head.rates}; tables 1 and 2 need one rate"
+                )
+        return self

@@ -1,0 +1,54 @@
+"""``profiles/NAME.yaml``: how far everything is scaled down; ``paper`` scales nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from replication.settings.base import Strict
+
+
+class Profile(Strict):
+    """How a run is scaled. ``paper`` has factors of 1 everywhere."""
+
+    about: str
+    data: Literal["sample", "folder", "voc2012"]
+    train_split: Literal["train", "trainaug"]
+    width: Annotated[float, Field(gt=0, le=1)]
+    crop: Annotated[int, Field(ge=9)]
+    test_size: Annotated[int, Field(ge=9)]
+    iterations_factor: Annotated[float, Field(gt=0)]
+    batch_factor: Annotated[float, Field(gt=0)]
+    base_lr_factor: Annotated[float, Field(gt=0)]
+    micro_batch: Annotated[int, Field(ge=1)]
+    backbone: str
+    resnet_backbone: str = "torchvision"
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # null: the run's own
+    decimation: Literal["plain", "gathered"] = "plain"
+    fc_std: Annotated[float, Field(gt=0)]
+    checkpoint_every: Annotated[int, Field(ge=1)]
+    score_batch: Annotated[int, Field(ge=1)]
+    limit_eval: Annotated[int, Field(ge=1)] | None
+    search_samples: Annotated[int, Field(ge=1)] = 100  # images of the CRF's search
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_stride(self) -> Profile:
+        for key in ("crop", "test_size"):
+            size = getattr(self, key)
+            if size % 8 != 1:
+                near = (size - 1) // 8 * 8 + 1
+                raise ValueError(
+                    f"`{key}` is {size}; align-corners at output stride 8 needs 8 k + 1: "
+                    f"use {near} or {near + 8}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _data_have_the_split(self) -> Profile:
+        if self.data == "folder" and self.train_split != "train":
+            raise ValueError(
+                f"`train_split` is {self.train_split!r}, which a VOC-style folder does not have; "
+                "use 'train'"
+            )
+        return self
