@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -141,3 +141,10 @@ def _alive(pid: str) -> bool:
     except OSError:
         return True  # somebody else's process
     return True
+
+
+def limited(
+    splits: Mapping[str, list[str]], limits: Mapping[str, int] | None
+) -> dict[str, list[str]]:
+    """Return the splits, of those that ``limits`` names only so many ids from the list's start."""
+    return {split: ids[: (limits or {}).get(split)] for split, ids in splits.items()}

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from replication.data.building import building, unpacked, write_dataset
+from replication.data.building import building, limited, unpacked, write_dataset
 from replication.data.canonical import DataSet
 from replication.data.classes import CITYSCAPES, CITYSCAPES_LABELS
 from replication.data.convert import Item
@@ -188,7 +188,7 @@ def prepare_cityscapes(
         for split, ids in splits.items():
             check_count(split, ids, COUNTS[split] if official else None)
         refuse_overlap(splits["train"], splits["val"], train_name="train", eval_name="val")
-        splits = {s: ids[: (limits or {}).get(s, len(ids))] for s, ids in splits.items()}
+        splits = limited(splits, limits)
         items: dict[str, Item] = {}
         for split, ids in splits.items():
             items |= city_items(_only(found[split], ids), trees[IMAGES], split, resolution)

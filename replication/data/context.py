@@ -16,14 +16,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from replication.data.building import building, unpacked, without, write_dataset
+from replication.data.building import building, limited, unpacked, without, write_dataset
 from replication.data.canonical import DataSet
 from replication.data.classes import CONTEXT, CONTEXT_ALIASES
 from replication.data.convert import Item
 from replication.data.guard import refuse_overlap
 from replication.data.mat import read_mat
 from replication.data.voc import find_tree
-from replication.data.voc2010 import SKIPPED, check_count, find_voc2010, main_ids, voc2010_images
+from replication.data.voc2010 import (
+    SKIPPED,
+    check_count,
+    find_voc2010,
+    image_of,
+    main_ids,
+    voc2010_images,
+)
 from replication.errors import ReplicationError
 
 COUNTS = {"train": 4_998, "val": 5_105}
@@ -146,11 +153,7 @@ def context_items(
                 f"{label.parent}: no {name}.mat for a listed id; unpack PASCAL-Context's archive"
                 " again"
             )
-        if name not in images:
-            raise ReplicationError(
-                f"VOC 2010's JPEGImages: no image for listed id `{name}`; unpack its archive again"
-            )
-        items[name] = Item(name, images[name], label, read)
+        items[name] = Item(name, image_of(images, name), label, read)
     return items
 
 
@@ -187,7 +190,7 @@ def prepare_context(
         for split, ids in splits.items():
             check_count(split, ids, COUNTS[split] if official else None)
         refuse_overlap(splits["train"], splits["val"], train_name="train", eval_name="val")
-        splits = {s: ids[: (limits or {}).get(s, len(ids))] for s, ids in splits.items()}
+        splits = limited(splits, limits)
         table = lookup_table(tree / NAMES, read_names(tree / NAMES))
         wanted = (i for ids in splits.values() for i in ids)
         write_dataset(

@@ -17,14 +17,21 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from replication.data.building import building, unpacked, without, write_dataset
+from replication.data.building import building, limited, unpacked, without, write_dataset
 from replication.data.canonical import DataSet, read_ids
 from replication.data.classes import PERSON_PART
 from replication.data.convert import Item
 from replication.data.guard import refuse_overlap
 from replication.data.mat import read_mat
 from replication.data.voc import find_tree
-from replication.data.voc2010 import SKIPPED, check_count, find_voc2010, main_ids, voc2010_images
+from replication.data.voc2010 import (
+    SKIPPED,
+    check_count,
+    find_voc2010,
+    image_of,
+    main_ids,
+    voc2010_images,
+)
 from replication.errors import ReplicationError
 
 COUNTS = {"train": 1_716, "val": 1_817}
@@ -195,11 +202,7 @@ def part_items(
 
     items = {}
     for name in ids:
-        if name not in images:
-            raise ReplicationError(
-                f"VOC 2010's JPEGImages: no image for listed id `{name}`; unpack its archive again"
-            )
-        items[name] = Item(name, images[name], tree / ANNOTATIONS / f"{name}.mat", read)
+        items[name] = Item(name, image_of(images, name), tree / ANNOTATIONS / f"{name}.mat", read)
     return items
 
 
@@ -247,7 +250,7 @@ def prepare_person_part(
         cure = "" if lists else "give the authors' pascal_person_part.zip as `lists`, "
         for split, ids in splits.items():
             check_count(split, ids, COUNTS[split] if official else None, cure=cure)
-        splits = {s: ids[: (limits or {}).get(s, len(ids))] for s, ids in splits.items()}
+        splits = limited(splits, limits)
         wanted = (i for ids in splits.values() for i in ids)
         write_dataset(
             target,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from replication.data.building import building, unpacked, without, write_dataset
+from replication.data.building import building, limited, unpacked, without, write_dataset
 from replication.data.canonical import DataSet
 from replication.data.folder import read_folder
 from replication.data.guard import refuse_overlap
@@ -63,7 +63,7 @@ def prepare_voc(
             if split != "val":
                 refuse_overlap(ids, splits["val"], train_name=split, eval_name="val")
         by_voc = {*splits["train"], *splits["val"]}
-        splits = {s: ids[: (limits or {}).get(s, len(ids))] for s, ids in splits.items()}
+        splits = limited(splits, limits)
         wanted = dict.fromkeys(i for ids in splits.values() for i in ids)
         items = voc_items(tree, (i for i in wanted if i in by_voc))
         if sbd_tree is not None:

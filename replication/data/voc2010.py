@@ -5,6 +5,7 @@
 Their lists are those of VOC's main task, 4,998 and 5,105 images, not those of its segmentation.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from replication.data.canonical import IMAGE_SUFFIXES, files_by_id, read_ids
@@ -36,6 +37,19 @@ def main_ids(tree: Path, split: str) -> list[str]:
 def voc2010_images(tree: Path) -> dict[str, Path]:
     """Return the images by id."""
     return files_by_id(tree / IMAGES, IMAGE_SUFFIXES)
+
+
+def image_of(images: Mapping[str, Path], name: str) -> Path:
+    """Return the image of a listed id.
+
+    Raises:
+        ReplicationError: there is none.
+    """
+    if name not in images:
+        raise ReplicationError(
+            f"VOC 2010's JPEGImages: no image for listed id `{name}`; unpack its archive again"
+        )
+    return images[name]
 
 
 def check_count(split: str, ids: list[str], expected: int | None, *, cure: str = "") -> None:

@@ -14,15 +14,14 @@ from replication.models.caffemodel import Blobs, read_caffemodel
 from replication.models.deeplab import DeepLab
 from replication.models.foreign import (
     Find,
-    Tensors,
     blob_of,
     collect,
     find_in_caffe,
     find_in_port,
-    read_pth,
 )
 from replication.models.foreign_names import caffe_fc8, plain_port_key
 from replication.models.vgg import VGG16
+from replication.models.weight_files import Tensors, read_pth
 from replication.plan import Plan
 from replication.provenance import sha256_file
 

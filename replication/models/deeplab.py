@@ -5,12 +5,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from replication.errors import ReplicationError
+from replication.models.decimation import gather_taps, subsample_taps
 from replication.models.heads import Branch, Classifier, initialise
 from replication.models.multi_scale import at_scale, fuse
 from replication.models.resnet import ResNet101
 from replication.models.resnet_weights import ResNetWeights, fill
 from replication.models.vgg import VGG16
-from replication.models.weights import BackboneWeights, gather_taps, subsample_taps
+from replication.models.weights import BackboneWeights
 from replication.plan import Plan
 
 

@@ -18,31 +18,11 @@ from replication.models.foreign_names import (
     plain_port_key,
     port_resnet,
 )
+from replication.models.weight_files import Tensors, refuse_not_finite
 
-Tensors = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
 # Finds one of our tensors in another's file: the tensor and what it is called there, or None.
 Find = Callable[[str], tuple[Tensor | None, str]]
-
-
-def read_pth(path: Path) -> Tensors:
-    """Read a state dict (tensors alone: no code in the file is run).
-
-    Raises:
-        ReplicationError: the file can't be read, or is no state dict.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files fail in a dozen ways
-        first = next(iter(str(error).splitlines()), "")
-        raise ReplicationError(
-            f"{path} can't be read ({type(error).__name__}: {first}); fetch the file again"
-        ) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ReplicationError(f"{path} holds no state dict; save `model.state_dict()` alone")
-    return {str(key): value for key, value in state.items()}
 
 
 def is_port(state: Tensors) -> bool:
@@ -68,8 +48,7 @@ def collect(path: Path, wanted: Shapes, find: Find) -> Tensors:
                 f"{tuple(shape)}; give weights of the same network, width and classes"
             )
         tensors[name] = tensor.float().reshape(shape)
-        if not torch.isfinite(tensors[name]).all():
-            raise ReplicationError(f"{path}: {there} holds NaN or infinity")
+        refuse_not_finite(tensors[name], f"{path}: {there}")
     return tensors
 
 

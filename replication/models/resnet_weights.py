@@ -14,14 +14,22 @@ from torch import Tensor
 from replication.errors import ReplicationError
 from replication.models.caffemodel import read_caffemodel
 from replication.models.foreign import (
-    Tensors,
     find_in_caffe,
     find_in_port,
     is_port,
-    read_pth,
 )
 from replication.models.resnet import ResNet101
-from replication.models.weights import TORCHVISION_STD
+from replication.models.weight_files import (
+    Tensors,
+    download,
+    existing,
+    from_standardised_rgb,
+    read_pth,
+    read_safetensors,
+    reading,
+    refuse_kind,
+    refuse_not_finite,
+)
 from replication.provenance import sha256_file
 from replication.settings import Flavour
 
@@ -58,12 +66,7 @@ def load_resnet(place: str, root: Path) -> ResNetWeights:
     """
     if place == "torchvision":
         return _from_torchvision()
-    path = root / place
-    if not path.is_file():
-        raise ReplicationError(
-            f"initial weights {path} do not exist; run `dvc pull` for the sample's, or set "
-            "`data.resnet_backbone` in params.yaml to a file that does"
-        )
+    path = existing(place, root, "data.resnet_backbone")
     shapes = _shapes()
     flavour: Flavour | None = "caffe"
     if path.suffix == ".safetensors":
@@ -80,9 +83,7 @@ def load_resnet(place: str, root: Path) -> ResNetWeights:
         else:
             tensors, flavour = convert_torchvision_resnet(_named(path, state)), "torchvision"
     else:
-        raise ReplicationError(
-            f"initial weights {path} end in {path.suffix!r}; give .safetensors, .caffemodel or .pth"
-        )
+        refuse_kind(path, ".safetensors, .caffemodel or .pth")
     return ResNetWeights(_checked(path, tensors), path.name, sha256_file(path), flavour)
 
 
@@ -110,27 +111,16 @@ def _checked(path: Path, tensors: Tensors) -> Tensors:
                 f"initial weights {path}: {name} is {tuple(tensor.shape)}; it must have "
                 f"{dimensions} dimensions"
             )
-        if not torch.isfinite(tensor).all():
-            raise ReplicationError(f"initial weights {path}: {name} holds NaN or infinity")
+        refuse_not_finite(tensor, f"initial weights {path}: {name}")
         if name.endswith("running_var") and (tensor < 0).any():
             raise ReplicationError(f"initial weights {path}: {name} holds a negative variance")
     return tensors
 
 
 def _read_safetensors(path: Path) -> tuple[Tensors, Flavour | None]:
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            notes = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    state, notes = read_safetensors(path)
+    with reading(path):
         ours = json.loads(notes.get("replication", "{}")).get("configuration", {})
-    except Exception as error:  # damaged files fail in a dozen ways
-        first = next(iter(str(error).splitlines()), "")
-        raise ReplicationError(
-            f"initial weights {path} can't be read ({type(error).__name__}: {first}); fetch the "
-            "file again"
-        ) from None
     if any(key.startswith("backbone.") for key in state):
         state = {key.removeprefix("backbone."): value for key, value in state.items()}
     said = notes.get("flavour", ours.get("flavour"))
@@ -142,31 +132,18 @@ def _from_torchvision() -> ResNetWeights:
 
     # The first of two: trained by the original recipe, as the authors' initial weights were.
     weights = ResNet101_Weights.IMAGENET1K_V1
-    try:
-        state = weights.get_state_dict(progress=True, check_hash=True)
-    except Exception as error:
-        first = next(iter(str(error).splitlines()), "")
-        raise ReplicationError(
-            f"torchvision's ImageNet ResNet-101 can't be downloaded ({type(error).__name__}: "
-            f"{first}); set `data.resnet_backbone` in params.yaml to a local file (.pth, "
-            ".caffemodel or .safetensors)"
-        ) from None
-    file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
-    tensors = convert_torchvision_resnet(_named(file, dict(state)))
+    state, file = download(
+        weights, "ResNet-101", "data.resnet_backbone", ".pth, .caffemodel or .safetensors"
+    )
+    tensors = convert_torchvision_resnet(_named(file, state))
     return ResNetWeights(
         _checked(file, tensors), f"torchvision {weights}", sha256_file(file), "torchvision"
     )
 
 
 def convert_torchvision_resnet(state: Tensors) -> Tensors:
-    """Turn torchvision's tensors into ones that read BGR, 0..255, minus the mean.
-
-    As for VGG-16: the division by 255 and by the standard deviation goes into conv1, the order of
-    its channels is turned round; a mean that differs by a grey level is left.
-    """
-    scale = 255 * torch.tensor(TORCHVISION_STD).view(1, 3, 1, 1)
-    weight = state["conv1.weight"].float()
-    return {**state, "conv1.weight": (weight / scale).flip(1)}
+    """Turn torchvision's tensors into ones that read BGR, 0..255, minus the mean."""
+    return {**state, "conv1.weight": from_standardised_rgb(state["conv1.weight"])}
 
 
 def fill(backbone: ResNet101, weights: ResNetWeights, run: str, flavour: Flavour) -> None:

@@ -13,13 +13,9 @@ from torch import Tensor
 from torchvision.models.vgg import cfgs, make_layers, vgg16_bn
 
 from replication.errors import ReplicationError
+from replication.models.decimation import gather_taps, subsample_taps
 from replication.models.vgg import VGG16, conv_names
-from replication.models.weights import (
-    convert_torchvision,
-    gather_taps,
-    load_backbone,
-    subsample_taps,
-)
+from replication.models.weights import convert_torchvision, load_backbone
 from replication.provenance import sha256_file
 
 Tensors = dict[str, Tensor]

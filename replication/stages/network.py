@@ -1,0 +1,68 @@
+"""The network's stages: `train` and `score`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from replication.errors import ReplicationError
+from replication.plan import Plan, Settings
+from replication.stages.data import open_dataset
+from replication.stages.seeds import forget_other_seeds
+
+if TYPE_CHECKING:
+    from replication.models.deeplab import InitialWeights
+
+
+def train(settings: Settings, run: str) -> None:
+    """Train ``run`` once for each seed: datasets/ -> runs/."""
+    from replication.training.run import train as train_one
+
+    plan, dataset = settings.plan(run), open_dataset(settings)
+    for seed in settings.params.seeds:
+        train_one(
+            plan,
+            dataset,
+            _initial_weights(settings, plan, seed),
+            seed,
+            out=settings.place("runs", run, seed),
+            checkpoints=settings.place("checkpoints", run, seed),
+            device=settings.params.device,
+            precision=settings.params.precision,
+        )
+    forget_other_seeds(settings, "runs", run)
+
+
+def _initial_weights(settings: Settings, plan: Plan, seed: int) -> InitialWeights:
+    """Load what a run starts from: the profile's or user's file, or another run's weights."""
+    from replication.models.resnet_weights import load_resnet
+    from replication.models.weights import load_backbone
+
+    given, profile = settings.params.data, plan.profile
+    if plan.backbone == "vgg16":
+        return load_backbone(given.backbone or profile.backbone, settings.root)
+    place = given.resnet_backbone or profile.resnet_backbone
+    if plan.init is not None:
+        path = settings.place("runs", plan.init, seed) / "weights.safetensors"
+        if not path.is_file():
+            raise ReplicationError(
+                f"run {plan.run!r} starts from {plan.init!r}, and {path} does not exist; run `dvc "
+                f"repro train@{plan.init}` first"
+            )
+        place = str(path)
+    return load_resnet(place, settings.root)
+
+
+def score(settings: Settings, run: str) -> None:
+    """Score val with every trained seed of ``run``: runs/ -> scores/."""
+    from replication.inference.score import score as score_one
+
+    plan, dataset = settings.plan(run), open_dataset(settings)
+    for seed in settings.params.seeds:
+        score_one(
+            plan,
+            dataset,
+            settings.place("runs", run, seed) / "weights.safetensors",
+            settings.place("scores", run, seed),
+            device=settings.params.device,
+            precision=settings.params.precision,
+        )
