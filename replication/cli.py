@@ -37,6 +37,7 @@ Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")
 ]
 Run = Annotated[str, typer.Argument(help="A run of experiments.yaml, such as aspp_l.")]
+Data = Annotated[str, typer.Argument(help="A data set of experiments.yaml, such as voc2012.")]
 HERE = Path()
 INTERRUPTED = 130
 
@@ -49,15 +50,15 @@ def _in_turn(name: str, root: Path, *arguments: str) -> None:
 
 
 @stage.command("fetch")
-def stage_fetch(root: Root = HERE) -> None:
-    """Fetch and verify the profile's archives (resumes; tries mirrors in turn)."""
-    _in_turn("fetch", root)
+def stage_fetch(data: Data, root: Root = HERE) -> None:
+    """Fetch and verify the archives of data set DATA (resumes; tries mirrors in turn)."""
+    _in_turn("fetch", root, data)
 
 
 @stage.command("prepare")
-def stage_prepare(root: Root = HERE) -> None:
-    """Unpack, check every label, and write the canonical layout to datasets/."""
-    _in_turn("prepare", root)
+def stage_prepare(data: Data, root: Root = HERE) -> None:
+    """Unpack DATA, check every label, and write the canonical layout to datasets/."""
+    _in_turn("prepare", root, data)
 
 
 @stage.command("train")

@@ -50,6 +50,7 @@ class Plan:
     multi_scale: MultiScale | None = None
     rescale: tuple[float, ...] = (1.0,)
     init: str | None = None
+    data: str = "voc2012"
 
     @property
     def comparable(self) -> bool:
@@ -57,7 +58,7 @@ class Plan:
         p = self.profile
         factors = (p.width, p.iterations_factor, p.batch_factor, p.base_lr_factor)
         return (
-            p.data == "voc2012"
+            p.data == "official"
             and factors == (1, 1, 1, 1)
             and (p.crop, p.test_size, p.train_split) == (321, 513, "trainaug")
             and (p.limit_eval, p.dropout, p.decimation) == (None, None, "plain")
@@ -72,6 +73,7 @@ class Plan:
             "crop": self.profile.crop,
             "fc_std": self.profile.fc_std,
             "decimation": self.profile.decimation,
+            "data": self.data,
             "train_split": self.profile.train_split,
             "micro_batch": self.micro_batch,
             "head": self.head.model_dump(),
@@ -123,6 +125,7 @@ def scale(name: str, run: Run, profile_name: str, profile: Profile) -> Plan:
         multi_scale=run.multi_scale,
         rescale=tuple(run.rescale),
         init=run.init,
+        data=run.data,
     )
 
 
@@ -185,7 +188,7 @@ class Settings:
                 f"{self.root / 'experiments.yaml'}: `searches` has no {search!r}; use one of "
                 f"{', '.join(searches)}"
             )
-        return searches[search]
+        return searches[search].run
 
     def place(self, kind: str, run: str | None = None, seed: int | None = None) -> Path:
         """Return ``KIND/PROFILE[/RUN[/seed_SEED]]`` under the root."""

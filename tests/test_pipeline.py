@@ -12,7 +12,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = yaml.safe_load((ROOT / "experiments.yaml").read_text())
 RUNS = list(EXPERIMENTS["runs"])
-SEARCHES = EXPERIMENTS["searches"]
+SEARCHES = {name: search["run"] for name, search in EXPERIMENTS["searches"].items()}
+DATASETS = EXPERIMENTS["datasets"]
 CHAIN = ("train", "score", "refine", "evaluate")
 
 
@@ -52,7 +53,8 @@ def test_a_dry_run_lists_every_stage_of_every_run(workspace: Path, profile: str)
     ]
     assert sorted(listed) == sorted(
         [
-            *("fetch", "prepare", "tables", "figures", "report"),
+            *("tables", "figures", "report"),
+            *(f"{stage} {name}" for stage in ("fetch", "prepare") for name in DATASETS),
             *(f"{stage} {run}" for stage in CHAIN for run in RUNS),
             *(f"search {name}" for name in SEARCHES),
         ]
@@ -61,7 +63,8 @@ def test_a_dry_run_lists_every_stage_of_every_run(workspace: Path, profile: str)
     for name, scored in SEARCHES.items():
         assert listed.index(f"score {scored}") < listed.index(f"search {name}")
     for run in RUNS:  # each stage after what it reads
-        places = [listed.index(name) for name in ("fetch", "prepare")]
+        data = EXPERIMENTS["runs"][run]["data"]
+        places = [listed.index(f"{stage} {data}") for stage in ("fetch", "prepare")]
         places += [listed.index(f"{stage} {run}") for stage in CHAIN]
         assert places == sorted(places)
         assert places[-1] < listed.index("tables")

@@ -138,6 +138,6 @@ def test_fingerprints_leave_out_what_does_not(change: dict[str, Any]) -> None:
 def test_places_are_profile_run_seed(tmp_path: Path) -> None:
     params = parse(Params, HERE / "params.yaml").model_copy(update={"profile": "smoke"})
     settings = Settings(tmp_path, params, plan("aspp_l", "smoke").profile, EXPERIMENTS)
-    assert settings.place("datasets") == tmp_path / "datasets" / "smoke"
+    assert settings.place("datasets", "coco") == tmp_path / "datasets" / "smoke" / "coco"
     assert settings.place("runs", "aspp_l", 0) == tmp_path / "runs" / "smoke" / "aspp_l" / "seed_0"
     assert settings.place("scores", "aspp_l") == tmp_path / "scores" / "smoke" / "aspp_l"

@@ -121,7 +121,11 @@ MISTAKES: list[tuple[str, str, Any, list[str]]] = [
     ("params", "crf.search.objective", "iou", ["`crf.search.objective` is 'iou'", "'trimap'"]),
     ("params", "crf.engine", "mine", ["`crf.engine` is 'mine'", "'pydensecrf'"]),
     ("params", "crf.parameters", "best", ["`parameters` is 'best'", "searched, fixed, "]),
-    ("experiments", "searches.vgg_aspp", "aspp", ["`searches.vgg_aspp` is 'aspp'", "`runs`"]),
+    ("experiments", "datasets", ["coco"], ["`datasets` is ['coco']", "need ['voc2012']"]),
+    ("experiments", "runs.aspp_l.data", "voc", ["`runs.aspp_l.data` is 'voc'", "'cityscapes'"]),
+    ("experiments", "searches.vgg_aspp", "aspp_l", ["`searches.vgg_aspp`"]),
+    ("experiments", "searches.vgg_aspp.run", "aspp", ["run` is 'aspp'", "`runs`"]),
+    ("experiments", "searches.vgg_aspp.data", "coco", ["data` is 'coco'", "'voc2012'; write"]),
     (
         "experiments",
         "runs.aspp_l.search",
@@ -135,7 +139,7 @@ MISTAKES: list[tuple[str, str, Any, list[str]]] = [
     ("profiles/smoke", "width", 2.0, ["`width` is 2.0", "less than or equal to 1"]),
     ("profiles/smoke", "width", 0, ["`width` is 0", "greater than 0"]),
     ("profiles/smoke", "iterations_factor", float("inf"), ["`iterations_factor` is inf", "finite"]),
-    ("profiles/smoke", "data", "voc2007", ["`data` is 'voc2007'", "'voc2012'"]),
+    ("profiles/smoke", "data", "voc2007", ["`data` is 'voc2007'", "'official'"]),
     ("profiles/smoke", "train_split", "val", ["`train_split` is 'val'", "'trainaug'"]),
     ("profiles/smoke", "micro_batch", 0, ["`micro_batch` is 0"]),
     ("profiles/smoke", "batch", 4, ["`batch` is 4", "remove it"]),
@@ -190,6 +194,7 @@ def test_a_mistake_names_file_key_value_and_cure(
 
 RESNET = """
   about: x
+  data: voc2012
   backbone: resnet101
   search: vgg_aspp
   head: {kernel: 3, rates: [6, 12, 18, 24], channels: null, average_pool: false}
@@ -257,7 +262,7 @@ def test_a_run_that_starts_from_another(root: Path) -> None:
     assert "which itself starts from 'first'" in complaint(root)
 
 
-def test_too_few_rates_read_as_the_issue_puts_it(root: Path) -> None:
+def test_too_few_rates_in_words(root: Path) -> None:
     change(root / "experiments.yaml", "runs.aspp_l.head.rates", [6, 12])
     expected = "experiments.yaml: `runs.aspp_l.head.rates` is [6, 12]; table 3 needs four rates"
     assert complaint(root) == expected

@@ -158,7 +158,7 @@ def _scenes(settings: Settings, shown: str | None, out: Path) -> Scenes | None:
         return None
     seed = settings.params.seeds[0]
     try:
-        dataset = DataSet.open(settings.place("datasets"))
+        dataset = DataSet.open(settings.place("datasets", "voc2012"))
         return write_scenes(
             dataset,
             evaluated_ids(settings.profile, dataset),

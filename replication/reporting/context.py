@@ -64,8 +64,8 @@ class Context:
 
     @cached_property
     def dataset(self) -> DataSet:
-        """The profile's data; ReplicationError where it has not been prepared."""
-        return DataSet.open(self.settings.place("datasets"))
+        """VOC 2012 as the profile has it; ReplicationError where it has not been prepared."""
+        return DataSet.open(self.settings.place("datasets", "voc2012"))
 
     @cached_property
     def ids(self) -> list[str]:

@@ -11,6 +11,16 @@ from replication.settings.network import Head, MultiScale, Recipe
 
 Flavour = Literal["caffe", "torchvision"]
 
+# The names of `replication.data.sets.SETS`, which imports what reads them.
+DataName = Literal[
+    "voc2012",
+    "pascal_context",
+    "pascal_person_part",
+    "cityscapes",
+    "cityscapes_half",
+    "coco",
+]
+
 # How many atrous rates the rows that a run fills can use (the paper's tables 1 to 3).
 RATES_NEEDED = {"aspp_s": (3, 4), "aspp_l": (3, 4)}
 
@@ -19,6 +29,8 @@ class Run(Strict):
     """One trained network at the paper's scale, and the search that chooses its CRF.
 
     Attributes:
+        data: the data set that it is trained and tested on; in the profile `photos` voc2012 stands
+            for your folder.
         flavour: where a ResNet's stages take their stride: on the first 1x1 (``caffe``, the
             authors' network) or on the 3x3 (``torchvision``, whose weights are easy to get).
         multi_scale: null: one scale.
@@ -27,6 +39,7 @@ class Run(Strict):
     """
 
     about: str
+    data: DataName
     backbone: Literal["vgg16", "resnet101"]
     flavour: Flavour = "caffe"
     search: Name
@@ -64,19 +77,47 @@ class Run(Strict):
         return self
 
 
-class Experiments(Strict):
-    """``experiments.yaml``; ``recipes`` and ``heads`` only hold what runs share."""
+class Search(Strict):
+    """A search of the CRF's parameters: the run whose scores it is made on, and that run's data."""
 
+    run: Name
+    data: DataName
+
+
+class Experiments(Strict):
+    """``experiments.yaml``; ``recipes`` and ``heads`` only hold what runs share.
+
+    ``datasets`` names the data sets that are fetched and prepared: those of the runs.
+    """
+
+    datasets: list[DataName]
     recipes: dict[str, Recipe]
     heads: dict[str, Head]
     runs: Annotated[dict[Name, Run], Field(min_length=1)]
-    searches: dict[Name, Name]  # a search of the CRF's parameters, and the run that it scores
+    searches: dict[Name, Search]
+
+    @model_validator(mode="after")
+    def _data_are_those_of_the_runs(self) -> Experiments:
+        used = sorted({run.data for run in self.runs.values()})
+        if sorted(self.datasets) != used:
+            raise ValueError(
+                f"`datasets` is {self.datasets}, and the runs need {used}; list just these"
+            )
+        return self
 
     @model_validator(mode="after")
     def _searches_and_runs_fit(self) -> Experiments:
-        for search, scored in self.searches.items():
-            if scored not in self.runs:
-                raise ValueError(f"`searches.{search}` is {scored!r}, which `runs` does not have")
+        for name, search in self.searches.items():
+            scored = self.runs.get(search.run)
+            if scored is None:
+                raise ValueError(
+                    f"`searches.{name}.run` is {search.run!r}, which `runs` does not have"
+                )
+            if scored.data != search.data:
+                raise ValueError(
+                    f"`searches.{name}.data` is {search.data!r}, and the data of run "
+                    f"{search.run!r} {scored.data!r}; write that"
+                )
         for name, run in self.runs.items():
             if run.search not in self.searches:
                 raise ValueError(

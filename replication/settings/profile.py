@@ -13,7 +13,7 @@ class Profile(Strict):
     """How a run is scaled. ``paper`` has factors of 1 everywhere."""
 
     about: str
-    data: Literal["sample", "folder", "voc2012"]
+    data: Literal["sample", "folder", "official"]
     train_split: Literal["train", "trainaug"]
     width: Annotated[float, Field(gt=0, le=1)]
     crop: Annotated[int, Field(ge=9)]

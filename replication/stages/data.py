@@ -1,10 +1,11 @@
-"""Archives, then the canonical layout: the stages `fetch` and `prepare`."""
+"""Archives, then the canonical layout: the stages `fetch` and `prepare`, for each data set."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from replication.atomic import write_json
 from replication.errors import ReplicationError
@@ -13,57 +14,76 @@ from replication.plan import Settings
 if TYPE_CHECKING:
     from replication.data.canonical import DataSet
 
-# Which archives a profile's data is made from: VOC's, SBD's.
-ARCHIVES = {"sample": ("voc2012_sample", "sbd_sample"), "voc2012": ("voc2012", "sbd")}
+# What the profile `photos` puts a user's folder in place of.
+FOLDER_FOR = "voc2012"
 
 
-def fetch(settings: Settings) -> None:
-    """Bring the profile's archives here, verified: addresses -> archives/."""
+def fetch(settings: Settings, data: str) -> None:
+    """Bring the archives of a data set here, verified: addresses -> archives/.
+
+    Two data sets may be made from one archive: the second links to the first one's.
+    """
     from replication.data.fetch import fetch as fetch_one
+    from replication.data.sets import get_set
     from replication.data.sources import get_source
 
-    into = settings.place("archives")
+    kind, into = settings.profile.data, settings.place("archives", data)
     given = settings.params.data.archives.model_dump()
+    sources = [] if kind == "folder" else get_set(data).sources(sample=kind == "sample")
     listed = []
-    for name in ARCHIVES.get(settings.profile.data, ()):
-        own = given.get(name)
-        fetched = fetch_one(
-            get_source(name), into, root=settings.root, given=Path(own) if own else None
-        )
-        listed.append({"path": str(fetched.path), "official": fetched.kind == "archive"})
-        listed[-1]["record"] = fetched.record()
+    for name in sources:
+        source, own = get_source(name), given.get(name)
+        if own is None:
+            others = (settings.place("archives", other) for other in settings.experiments.datasets)
+            _link(into / source.file, [other / source.file for other in others])
+        fetched = fetch_one(source, into, root=settings.root, given=Path(own) if own else None)
+        listed.append({"path": str(fetched.path), "record": fetched.record()})
     write_json(into / "fetched.json", listed)
 
 
-def prepare(settings: Settings) -> None:
-    """Bring archives, or the user's own folder, into the canonical layout -> datasets/."""
-    from replication.data.prepare import prepare_folder, prepare_voc
+def _link(path: Path, elsewhere: list[Path]) -> None:
+    """Give another data set's archive a second name here; what is in it is verified later."""
+    for other in elsewhere:
+        if other.is_file() and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # a file system without links: it is downloaded
+                path.hardlink_to(other)
 
-    into, kind = settings.place("datasets"), settings.profile.data
-    if kind == "folder":
+
+def prepare(settings: Settings, data: str) -> None:
+    """Bring archives, or the user's own folder, into the canonical layout -> datasets/."""
+    from replication.data.prepare import prepare_folder
+    from replication.data.sets import prepare_set
+
+    into = settings.place("datasets", data)
+    if settings.profile.data == "folder":
         folder = settings.params.data.folder
         assert folder is not None  # settings.load has seen to it
         prepare_folder(settings.root / folder, into, sources=[])
         return
-    path = settings.place("archives") / "fetched.json"
+    path = settings.place("archives", data) / "fetched.json"
     try:
-        voc, sbd = json.loads(path.read_text(encoding="utf-8"))
+        fetched = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise ReplicationError(
             f"{path} is missing or broken; run the stage `fetch` again"
         ) from None
-    prepare_voc(
-        Path(voc["path"]),
-        Path(sbd["path"]),
+    options: dict[str, Any] = {}
+    lists = settings.params.data.archives.person_part_lists
+    if data == "pascal_person_part" and lists is not None:
+        options["lists"] = settings.root / lists
+    prepare_set(
+        data,
+        [Path(one["path"]) for one in fetched],
         into,
-        official=kind == "voc2012",
-        sources=[voc["record"], sbd["record"]],
-        name="voc2012" if kind == "voc2012" else "voc2012 sample",
+        sample=settings.profile.data == "sample",
+        sources=[one["record"] for one in fetched],
+        **options,
     )
 
 
-def open_dataset(settings: Settings) -> DataSet:
-    """Open what `prepare` made."""
+def open_dataset(settings: Settings, run: str) -> DataSet:
+    """Open the data set of ``run``, as `prepare` made it."""
     from replication.data.canonical import DataSet
 
-    return DataSet.open(settings.place("datasets"))
+    return DataSet.open(settings.place("datasets", settings.experiments.runs[run].data))

@@ -17,7 +17,7 @@ def train(settings: Settings, run: str) -> None:
     """Train ``run`` once for each seed: datasets/ -> runs/."""
     from replication.training.run import train as train_one
 
-    plan, dataset = settings.plan(run), open_dataset(settings)
+    plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.params.seeds:
         train_one(
             plan,
@@ -56,7 +56,7 @@ def score(settings: Settings, run: str) -> None:
     """Score val with every trained seed of ``run``: runs/ -> scores/."""
     from replication.inference.score import score as score_one
 
-    plan, dataset = settings.plan(run), open_dataset(settings)
+    plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.params.seeds:
         score_one(
             plan,

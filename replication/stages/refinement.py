@@ -30,7 +30,7 @@ def search(settings: Settings, name: str) -> None:
             out, {"search": name, "chosen": crf.parameters, "parameters": given.model_dump()}
         )
         return
-    dataset = open_dataset(settings)
+    dataset = open_dataset(settings, run)
     ids = evaluated_ids(settings.profile, dataset)
     chosen = draw(ids, settings.profile.search_samples, crf.search.seed)
     fixed = Fixed(
@@ -68,7 +68,7 @@ def refine(settings: Settings, run: str) -> None:
     """Refine every seed's scores by the fully connected CRF: scores/, searches/ -> refined/."""
     from replication.crf.run import RECORD, refine_seed
 
-    dataset, crf = open_dataset(settings), settings.params.crf
+    dataset, crf = open_dataset(settings, run), settings.params.crf
     parameters, choice = _choose_crf(settings, run)
     for seed in settings.params.seeds:
         out = settings.place("refined", run, seed)

@@ -19,7 +19,7 @@ def evaluate(settings: Settings, run: str) -> None:
     from replication.evaluation.run import evaluate_seed
     from replication.provenance import environment, sha256_file
 
-    plan, dataset = settings.plan(run), open_dataset(settings)
+    plan, dataset = settings.plan(run), open_dataset(settings, run)
     ids = evaluated_ids(settings.profile, dataset)
     seeds, counts, trained, left_out = [], [], {}, set[str]()
     for seed in settings.params.seeds:

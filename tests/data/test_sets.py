@@ -1,16 +1,28 @@
-"""Every data set of the sample from its archives' records to the canonical layout, by name."""
+"""Every data set of the sample from its archives' records to the canonical layout, by name.
 
+By the functions, then by the stages `fetch` and `prepare`.
+"""
+
+import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
 
+from replication import stages
+from replication.data.canonical import DataSet
 from replication.data.fetch import fetch
 from replication.data.sample import pack_cityscapes, pack_pascal
 from replication.data.sample.pack import Counts, render
 from replication.data.sets import SETS, get_set, prepare_set
 from replication.data.sources import SOURCES, get_source
 from replication.errors import ReplicationError
+from replication.plan import Settings, load
 from replication.settings import Archives
+from replication.settings.experiments import DataName
+
+HERE = Path(__file__).resolve().parents[2]
 
 FEW = Counts(
     val=2,
@@ -86,3 +98,46 @@ def test_unknown_names_and_too_few_archives() -> None:
         get_set("ade20k")
     with pytest.raises(ReplicationError, match=r"made from 2 archives \(coco_images, coco_anno"):
         prepare_set("coco", [Path("x")], Path("y"), sample=True, sources=[])
+
+
+@pytest.fixture(scope="module")
+def settings(root: Path) -> Settings:
+    """The root with settings, of whose runs two are on data sets with the same images."""
+    for name in ("params.yaml", "profiles"):
+        place = HERE / name
+        (shutil.copytree if place.is_dir() else shutil.copy)(place, root / name)
+    experiments = yaml.safe_load((HERE / "experiments.yaml").read_text())
+    experiments["datasets"] = ["voc2012", "pascal_context", "pascal_person_part"]
+    for run, data in (("fov_7x7_r4", "pascal_context"), ("fov_4x4_r4", "pascal_person_part")):
+        experiments["runs"][run]["data"] = data
+    (root / "experiments.yaml").write_text(yaml.safe_dump(experiments))
+    return load(root)
+
+
+def test_the_names_in_the_settings_are_those_of_the_sets() -> None:
+    assert get_args(DataName) == tuple(SETS)
+
+
+@pytest.mark.parametrize("data", ["voc2012", "pascal_context", "pascal_person_part"])
+def test_fetched_and_prepared_by_name(settings: Settings, data: str) -> None:
+    stages.fetch(settings, data)
+    stages.prepare(settings, data)
+    dataset = DataSet.open(settings.place("datasets", data))
+    name, classes, splits = EXPECTED[data]
+    assert (dataset.name, dataset.num_classes) == (name, classes)
+    assert {split: len(dataset.ids(split)) for split in splits} == splits
+
+
+def test_an_archive_of_two_data_sets_is_here_once(settings: Settings) -> None:
+    for data in ("pascal_context", "pascal_person_part"):
+        stages.fetch(settings, data)
+    file = get_source("voc2010_sample").file
+    one, other = (
+        settings.place("archives", data) / file for data in ("pascal_context", "pascal_person_part")
+    )
+    assert one.samefile(other)
+
+
+def test_prepared_before_it_is_fetched(settings: Settings) -> None:
+    with pytest.raises(ReplicationError, match=r"fetched\.json is missing .* stage `fetch`"):
+        stages.prepare(settings, "cityscapes")

@@ -39,8 +39,8 @@ def settings(tmp_path: Path, write_dataset: Callable[..., DataSet]) -> Settings:
             refined = rng.integers(0, 3, (20, 27)).astype(np.uint8)
             write_label(settings.place("refined", RUN, seed) / f"{name}.png", refined)
     write_dataset(pixels, ["a", "b", "c"])
-    settings.place("datasets").parent.mkdir()
-    (tmp_path / "data").rename(settings.place("datasets"))
+    settings.place("datasets", "voc2012").parent.mkdir(parents=True)
+    (tmp_path / "data").rename(settings.place("datasets", "voc2012"))
     train = {"parameters": 9, "field_of_view": 224, "configuration": {}, "seconds": 1.0}
     train |= {"images_per_second": 1.0, "updates": 1, "device": "cpu", "precision": "32-true"}
     for seed in (0, 3):

@@ -129,7 +129,7 @@ def _search() -> dict[str, Any]:
 
 def _write_images(root: Path) -> None:
     """Canonical data; before the CRF class 1 has the left half, after it the left third."""
-    data = root / "datasets" / "demo"
+    data = root / "datasets" / "demo" / "voc2012"
     for folder in ("images", "splits"):
         (data / folder).mkdir(parents=True)
     for number, name in enumerate(IDS):

@@ -177,8 +177,8 @@ def context(tmp_path: Path, write_dataset: Callable[..., DataSet]) -> Context:
         pixels[name] = rng.integers(0, 256, (height, width, 3), np.uint8), truth
     dataset = write_dataset(pixels, ["background", "disc", "star"])
     context = Context(load(root))
-    context.settings.place("datasets").parent.mkdir()
-    dataset.root.rename(context.settings.place("datasets"))
+    context.settings.place("datasets", "voc2012").parent.mkdir(parents=True)
+    dataset.root.rename(context.settings.place("datasets", "voc2012"))
     return context
 
 

@@ -102,5 +102,5 @@ def test_both_are_the_same_each_time(context: Context) -> None:
         first = [path.read_bytes() for path in paths]
         assert module.make(dataclasses.replace(context)) == caption
         assert [path.read_bytes() for path in paths] == first
-    assert caption.files == ("datasets/demo/images/c.png",)
+    assert caption.files == ("datasets/demo/voc2012/images/c.png",)
     assert "same 49 taps" in caption.caption

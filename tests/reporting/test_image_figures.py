@@ -32,7 +32,7 @@ def test_figure_10a_colours_the_band_alone(context: Context, width: int) -> None
 
 
 def test_figure_10a_needs_a_void_contour(context: Context) -> None:
-    assert figure10a.make(context).files[1] == "datasets/demo/labels/c.png"
+    assert figure10a.make(context).files[1] == "datasets/demo/voc2012/labels/c.png"
     path = context.dataset.label_path("c")
     truth = read_label(path, 3)
     write_label(path, np.where(truth == 255, 0, truth).astype(np.uint8))

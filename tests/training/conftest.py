@@ -82,7 +82,7 @@ def tiny(tmp_path: Path) -> Settings:
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     (root / "profiles" / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     (root / "experiments.yaml").write_bytes((HERE / "experiments.yaml").read_bytes())
-    write_dataset(root / "datasets" / "tiny")
+    write_dataset(root / "datasets" / "tiny" / "voc2012")
     torch.manual_seed(0)
     layers = VGG16(1 / 32).convolutions()
     tensors = {f"{n}_W": layer.weight.detach() for n, layer in layers.items()}

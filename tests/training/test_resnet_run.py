@@ -29,6 +29,7 @@ SEED = 3
 # 20,000 iterations of a batch of 10 become 24 of 4; here 3.
 RUN = """
 about: a test
+data: voc2012
 backbone: resnet101
 search: vgg_aspp
 head: {kernel: 3, rates: [6, 12, 18, 24], channels: null, average_pool: false}
@@ -81,7 +82,7 @@ def test_trained_and_scored_through_the_stages(root: Settings) -> None:
     stages.score(root, "resnet")
     scores = root.place("scores", "resnet", SEED)
     assert json.loads((scores / "score.json").read_text())["scales"] == [1.0, 0.75, 0.5]
-    plan, dataset = root.plan("resnet"), DataSet.open(root.place("datasets"))
+    plan, dataset = root.plan("resnet"), DataSet.open(root.place("datasets", "voc2012"))
     model = load_trained(plan, dataset.num_classes, out / "weights.safetensors")
     for name in dataset.ids("val"):
         image = padded_input(dataset.image_path(name), 57)[None]

@@ -73,7 +73,7 @@ def places(settings: Settings, name: str = RUN) -> tuple[Path, Path]:
 def train(settings: Settings, **changes: Any) -> dict[str, Any]:
     out, checkpoints = places(settings)
     weights = load_backbone(settings.profile.backbone, settings.root)
-    dataset = DataSet.open(settings.place("datasets"))
+    dataset = DataSet.open(settings.place("datasets", "voc2012"))
     options = {"device": "cpu", "precision": "32-true", **changes}
     plan = options.pop("plan", settings.plan(RUN))
     return run.train(plan, dataset, weights, SEED, out=out, checkpoints=checkpoints, **options)
@@ -284,7 +284,7 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(
     other_plan = Plan(**{**vars(plan), "recipe": plan.recipe.model_copy(update={"momentum": 0.5})})
     weights = load_backbone(tiny.profile.backbone, tiny.root)
     other_weights = BackboneWeights(weights.layers, weights.origin, "1" * 64)
-    dataset = DataSet.open(tiny.place("datasets"))
+    dataset = DataSet.open(tiny.place("datasets", "voc2012"))
     stop_at(monkeypatch, 8)
 
     def attempt(
@@ -318,7 +318,7 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(
     with monkeypatch.context() as patch:
         patch.setattr(run, "code_hash", lambda: "other")
         assert "starts anew" in attempt()
-    meta = tiny.place("datasets") / "meta.json"
+    meta = tiny.place("datasets", "voc2012") / "meta.json"
     meta.write_text(meta.read_text().replace("made up", "other"))
     assert "starts anew" in attempt()
 
@@ -387,7 +387,7 @@ def test_weights_that_the_last_update_ruined_are_not_kept(
 
 
 def test_training_on_evaluated_images_is_refused(tiny: Settings) -> None:
-    root = tiny.place("datasets")
+    root = tiny.place("datasets", "voc2012")
     meta = json.loads((root / "meta.json").read_text())
     ids = ["t0", "v1"]
     (root / "splits" / "train.txt").write_text("t0\nv1\n")
