@@ -5,7 +5,7 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -186,19 +186,26 @@ def sample_render(
 
 @sample.command("pretrain")
 def sample_pretrain(
-    out: Annotated[Path, typer.Option(help="The weight file to write.")] = Path(
-        "data/sample/backbones/vgg16.safetensors"
-    ),
+    backbone: Annotated[
+        Literal["vgg16", "resnet101"], typer.Argument(help="The network.")
+    ] = "vgg16",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file to write; data/sample/backbones/BACKBONE.safetensors if none."),
+    ] = None,
     work: Annotated[Path, typer.Option(help="Where rendered scenes are kept.")] = Path(
         "tmp/pretraining"
     ),
-    updates: Annotated[int, typer.Option(min=1, help="Updates of ten crops.")] = 1_300,
+    updates: Annotated[
+        int | None, typer.Option(min=1, help="Updates of ten crops; the sample's own if none.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
 ) -> None:
-    """Pre-train the sample's backbone on rendered scenes of its own (about 10 minutes)."""
+    """Pre-train a backbone of the sample on rendered scenes of its own (10 to 30 minutes)."""
     from replication.training.pretrain import pretrain
 
-    pretrain(out, work, updates=updates, jobs=jobs)
+    out = out or Path(f"data/sample/backbones/{backbone}.safetensors")
+    pretrain(out, work, backbone=backbone, updates=updates, jobs=jobs)
 
 
 def main() -> None:

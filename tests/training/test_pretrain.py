@@ -8,21 +8,21 @@ import torch
 from torch import nn
 
 from replication.models.deeplab import DeepLab, build
+from replication.models.resnet import ResNet101
+from replication.models.resnet_weights import load_resnet
 from replication.models.weights import load_backbone
 from replication.plan import Plan, Settings
 from replication.training import pretrain
-from replication.training.pretrain import (
-    add_batch_norm,
-    coarsen,
-    fold_batch_norm,
-    pretraining_plan,
-)
+from replication.training.pretrain import Backbone, pretraining_plan
+from replication.training.pretrain_resnet import coarsen_resnet
+from replication.training.pretrain_vgg import add_batch_norm, coarsen, fold_batch_norm
 
 
-def small_plan(updates: int = 3) -> Plan:
-    plan = pretraining_plan(updates)
+def small_plan(updates: int = 3, backbone: Backbone = "vgg16") -> Plan:
+    plan = pretraining_plan(updates, backbone)
     profile = plan.profile.model_copy(update={"width": 1 / 32, "crop": 33})
-    head = plan.head.model_copy(update={"channels": 128})
+    channels = {"vgg16": 128, "resnet101": None}[backbone]
+    head = plan.head.model_copy(update={"channels": channels})
     return Plan(**{**vars(plan), "profile": profile, "head": head})
 
 
@@ -85,6 +85,48 @@ def test_making_it_dense_keeps_the_scores_at_the_coarse_positions() -> None:
         rough = nn.Sequential(*list(coarse.backbone)[:-1])(images)
     assert fine.shape == rough.shape == (1, 16, 17, 17)
     torch.testing.assert_close(fine[..., 3:-3, 3:-3], rough[..., 3:-3, 3:-3])
+
+
+def test_resnet_made_dense_keeps_the_features_at_the_coarse_positions() -> None:
+    """As above, for layer3 and layer4: every layer reads the same positions at either stride."""
+    torch.manual_seed(0)
+    dense, coarse = (
+        ResNet101(1 / 16, "torchvision").double(),
+        ResNet101(1 / 16, "torchvision").double(),
+    )
+    coarse.load_state_dict(dense.state_dict())
+    coarsen_resnet(coarse)
+    images = torch.randn(1, 3, 257, 257, dtype=torch.float64)
+    with torch.no_grad():
+        fine, rough = dense(images)[..., ::2, ::2], coarse(images)
+    assert fine.shape == rough.shape == (1, 128, 17, 17)
+    assert fine.std() > 0
+    torch.testing.assert_close(fine, rough)
+
+
+def test_the_resnet_file_starts_a_run_and_is_the_same_bytes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrain, "SCENES", 6)
+    monkeypatch.setattr(pretrain, "HELD_OUT", 2)
+    monkeypatch.setattr(pretrain, "pretraining_plan", small_plan)
+    for name in ("one", "two"):
+        pretrain.pretrain(
+            tmp_path / f"{name}.safetensors",
+            tmp_path / "work",
+            backbone="resnet101",
+            updates=2,
+            jobs=1,
+        )
+    one, two = (tmp_path / f"{name}.safetensors" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    weights = load_resnet("one.safetensors", tmp_path)
+    assert weights.flavour == "torchvision"
+    assert set(weights.tensors) == set(ResNet101(1 / 32).state_dict())
+    model = build(small_plan(2, "resnet101"), 5, weights, seed=0)
+    assert isinstance(model.backbone, ResNet101)
+    torch.testing.assert_close(model.backbone.bn1.running_var, weights.tensors["bn1.running_var"])
+    assert (model.backbone.bn1.running_var != 1).all()  # it has seen images
 
 
 def test_the_file_serves_every_run_and_is_the_same_bytes_again(
