@@ -61,6 +61,12 @@ def stage_prepare(data: Data, root: Root = HERE) -> None:
     _in_turn("prepare", root, data)
 
 
+@stage.command("imagenet")
+def stage_imagenet(root: Root = HERE) -> None:
+    """Note which ImageNet weights runs start from, so that other weights train them again."""
+    _in_turn("imagenet", root)
+
+
 @stage.command("train")
 def stage_train(run: Run, root: Root = HERE) -> None:
     """Train RUN for every seed; goes on from the last checkpoint after a break."""

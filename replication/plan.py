@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from replication.errors import ReplicationError
 from replication.settings import (
+    IMAGENET,
     Experiments,
     Flavour,
     Head,
@@ -49,7 +50,7 @@ class Plan:
     flavour: Flavour = "caffe"
     multi_scale: MultiScale | None = None
     rescale: tuple[float, ...] = (1.0,)
-    init: str | None = None
+    init: str = IMAGENET
     data: str = "voc2012"
 
     @property
@@ -64,6 +65,11 @@ class Plan:
             and (p.limit_eval, p.dropout, p.decimation) == (None, None, "plain")
         )
 
+    @property
+    def train_split(self) -> str:
+        """The split that is trained on: the profile says which of VOC's; others have but one."""
+        return self.profile.train_split if self.data == "voc2012" else "train"
+
     def configuration(self) -> dict[str, Any]:
         """Return everything that decides the weights, as plain data, for results and hashes."""
         return {
@@ -74,7 +80,7 @@ class Plan:
             "fc_std": self.profile.fc_std,
             "decimation": self.profile.decimation,
             "data": self.data,
-            "train_split": self.profile.train_split,
+            "train_split": self.train_split,
             "micro_batch": self.micro_batch,
             "head": self.head.model_dump(),
             "recipe": self.recipe.model_dump(),
@@ -173,12 +179,12 @@ class Settings:
 
     def plan(self, run: str) -> Plan:
         """Return ``run`` scaled by the profile; an unknown name lists the known ones."""
-        if run not in self.experiments.runs:
-            known = ", ".join(self.experiments.runs)
+        if run not in self.experiments.all_runs:
+            known = ", ".join(self.experiments.all_runs)
             raise ReplicationError(
                 f"{self.root / 'experiments.yaml'}: `runs` has no {run!r}; use one of {known}"
             )
-        return scale(run, self.experiments.runs[run], self.name, self.profile)
+        return scale(run, self.experiments.all_runs[run], self.name, self.profile)
 
     def scored_by(self, search: str) -> str:
         """Return the run whose scores a search is made on; an unknown name lists the known ones."""

@@ -84,7 +84,7 @@ def build(
 
 def _run_names(settings: Settings, reported: Reported) -> list[str]:
     """Return every run that has a page: those of the paper's tables, then the others."""
-    return list(dict.fromkeys([*reported.runs(), *settings.experiments.runs]))
+    return list(dict.fromkeys([*reported.runs(), *settings.experiments.all_runs]))
 
 
 @contextmanager
@@ -196,7 +196,7 @@ def _copy_downloads(
 
 
 def _run_page(settings: Settings, evidence: Evidence, run: str, context: dict[str, Any]) -> str:
-    result, known = evidence.result(run), settings.experiments.runs.get(run)
+    result, known = evidence.result(run), settings.experiments.all_runs.get(run)
     named = relative(evidence.results_dir, settings.root)
     return (
         environment()

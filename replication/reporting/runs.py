@@ -13,7 +13,7 @@ def print_runs(settings: Settings) -> None:
     table = Table(title=f"profile {settings.name}: {settings.profile.about}")
     for column in ("run", "tables", "rates", "policy", "batch", "updates", "paper's mean IOU"):
         table.add_column(column)
-    for name in settings.experiments.runs:
+    for name in settings.experiments.all_runs:
         plan = settings.plan(name)
         tables, numbers = [], []
         for title, one in paper.tables.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections import Counter
+from functools import cached_property
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +12,8 @@ from replication.settings.base import Name, Strict
 from replication.settings.network import Head, MultiScale, Recipe
 
 Flavour = Literal["caffe", "torchvision"]
+
+IMAGENET = "imagenet"
 
 # The names of `replication.data.sets.SETS`, which imports what reads them.
 DataName = Literal[
@@ -31,23 +35,24 @@ class Run(Strict):
     Attributes:
         data: the data set that it is trained and tested on; in the profile `photos` voc2012 stands
             for your folder.
+        search: of the CRF's parameters; null: the run only starts others, and is not measured.
         flavour: where a ResNet's stages take their stride: on the first 1x1 (``caffe``, the
             authors' network) or on the 3x3 (``torchvision``, whose weights are easy to get).
         multi_scale: null: one scale.
         rescale: factors by one of which an image is resized, at random, before it is cropped.
-        init: a run whose trained backbone this one starts from; null: the ImageNet weights.
+        init: ``imagenet``, or a run whose trained backbone this one starts from.
     """
 
     about: str
     data: DataName
     backbone: Literal["vgg16", "resnet101"]
     flavour: Flavour = "caffe"
-    search: Name
+    search: Name | None
     head: Head
     recipe: Recipe
     multi_scale: MultiScale | None = None
     rescale: list[Annotated[float, Field(gt=0, le=4)]] = Field(default=[1.0], min_length=1)
-    init: Name | None = None
+    init: Name = IMAGENET
 
     @model_validator(mode="after")
     def _head_and_flavour_fit_the_backbone(self) -> Run:
@@ -64,7 +69,7 @@ class Run(Strict):
                 "`head.channels` is None; on vgg16 fc6 and fc7 need channels: set it to 1_024 or "
                 "4_096"
             )
-        if self.init is not None:
+        if self.init != IMAGENET:
             raise ValueError(f"`init` is {self.init!r}, which only resnet101 can have; remove it")
         if self.flavour != "caffe":
             raise ValueError(f"`flavour` is {self.flavour!r}, and vgg16 has but one; remove it")
@@ -85,20 +90,40 @@ class Search(Strict):
 
 
 class Experiments(Strict):
-    """``experiments.yaml``; ``recipes`` and ``heads`` only hold what runs share.
+    """``experiments.yaml``; ``recipes``, ``heads`` and ``parts`` hold what runs share.
 
-    ``datasets`` names the data sets that are fetched and prepared: those of the runs.
+    ``datasets`` names the data sets that are fetched and prepared: those of the runs. ``runs`` are
+    those of the root's dvc.yaml, tables 1 to 3; each of ``families`` has a dvc.yaml of its own in
+    pipelines/, because DVC reads and writes the whole lock file of a dvc.yaml at every stage.
     """
 
     datasets: list[DataName]
     recipes: dict[str, Recipe]
     heads: dict[str, Head]
     runs: Annotated[dict[Name, Run], Field(min_length=1)]
+    parts: dict[str, dict[str, Any]] = Field(default={})
+    families: dict[Name, dict[Name, Run]] = Field(default={})
     searches: dict[Name, Search]
+
+    @cached_property
+    def all_runs(self) -> dict[Name, Run]:
+        """Return every run by name, those of the families too."""
+        merged = dict(self.runs)
+        for family in self.families.values():
+            merged |= family
+        return merged
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Experiments:
+        names = [*self.runs, *(name for family in self.families.values() for name in family)]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise ValueError(f"`{twice[0]}` names two runs; give one of them another name")
+        return self
 
     @model_validator(mode="after")
     def _data_are_those_of_the_runs(self) -> Experiments:
-        used = sorted({run.data for run in self.runs.values()})
+        used = sorted({run.data for run in self.all_runs.values()})
         if sorted(self.datasets) != used:
             raise ValueError(
                 f"`datasets` is {self.datasets}, and the runs need {used}; list just these"
@@ -108,7 +133,7 @@ class Experiments(Strict):
     @model_validator(mode="after")
     def _searches_and_runs_fit(self) -> Experiments:
         for name, search in self.searches.items():
-            scored = self.runs.get(search.run)
+            scored = self.all_runs.get(search.run)
             if scored is None:
                 raise ValueError(
                     f"`searches.{name}.run` is {search.run!r}, which `runs` does not have"
@@ -118,8 +143,8 @@ class Experiments(Strict):
                     f"`searches.{name}.data` is {search.data!r}, and the data of run "
                     f"{search.run!r} {scored.data!r}; write that"
                 )
-        for name, run in self.runs.items():
-            if run.search not in self.searches:
+        for name, run in self.all_runs.items():
+            if run.search is not None and run.search not in self.searches:
                 raise ValueError(
                     f"`runs.{name}.search` is {run.search!r}; use one of "
                     f"{', '.join(sorted(self.searches))}"
@@ -128,14 +153,13 @@ class Experiments(Strict):
 
     @model_validator(mode="after")
     def _starts_are_runs(self) -> Experiments:
-        for name, run in self.runs.items():
-            if run.init is None:
+        for name, run in self.all_runs.items():
+            if run.init == IMAGENET:
                 continue
-            start = self.runs.get(run.init)
+            start = self.all_runs.get(run.init)
             if start is None or run.init == name:
                 raise ValueError(
-                    f"`runs.{name}.init` is {run.init!r}; name another run, or null for the "
-                    "ImageNet weights"
+                    f"`runs.{name}.init` is {run.init!r}; name another run, or {IMAGENET}"
                 )
             if (start.backbone, start.flavour) != (run.backbone, run.flavour):
                 raise ValueError(
@@ -143,7 +167,7 @@ class Experiments(Strict):
                     f"({start.flavour}), not {run.backbone} ({run.flavour}); name a run of the "
                     "same backbone"
                 )
-            if start.init is not None:
+            if start.init != IMAGENET:
                 raise ValueError(
                     f"`runs.{name}.init` is {run.init!r}, which itself starts from {start.init!r}; "
                     "name a run that starts from the ImageNet weights"

@@ -5,7 +5,7 @@ stage works with is imported inside it, so that it loads only what it needs.
 """
 
 from replication.stages.data import fetch, prepare
-from replication.stages.network import score, train
+from replication.stages.network import imagenet, score, train
 from replication.stages.refinement import refine, search
 from replication.stages.results import evaluate, figures, report, tables
 
@@ -13,6 +13,7 @@ __all__ = [
     "evaluate",
     "fetch",
     "figures",
+    "imagenet",
     "prepare",
     "refine",
     "report",

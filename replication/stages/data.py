@@ -86,4 +86,4 @@ def open_dataset(settings: Settings, run: str) -> DataSet:
     """Open the data set of ``run``, as `prepare` made it."""
     from replication.data.canonical import DataSet
 
-    return DataSet.open(settings.place("datasets", settings.experiments.runs[run].data))
+    return DataSet.open(settings.place("datasets", settings.experiments.all_runs[run].data))

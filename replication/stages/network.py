@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from replication.atomic import write_json
 from replication.errors import ReplicationError
 from replication.plan import Plan, Settings
+from replication.provenance import sha256_file
+from replication.settings import IMAGENET
 from replication.stages.data import open_dataset
 from replication.stages.seeds import forget_other_seeds
 
 if TYPE_CHECKING:
     from replication.models.deeplab import InitialWeights
+
+
+def imagenet(settings: Settings) -> None:
+    """Note which ImageNet weights the runs start from -> runs/PROFILE/imagenet/.
+
+    Runs depend on this note, so that they are trained again where a file of weights is another.
+    """
+    given, profile = settings.params.data, settings.profile
+    places = {
+        "vgg16": given.backbone or profile.backbone,
+        "resnet101": given.resnet_backbone or profile.resnet_backbone,
+    }
+    note: dict[str, dict[str, str | None]] = {}
+    for backbone, place in places.items():
+        path = settings.root / place
+        note[backbone] = {
+            "place": place,
+            "sha256": sha256_file(path) if path.is_file() else None,
+        }
+    write_json(settings.place("runs", IMAGENET) / "weights.json", note)
 
 
 def train(settings: Settings, run: str) -> None:
@@ -41,7 +64,7 @@ def _initial_weights(settings: Settings, plan: Plan, seed: int) -> InitialWeight
     if plan.backbone == "vgg16":
         return load_backbone(given.backbone or profile.backbone, settings.root)
     place = given.resnet_backbone or profile.resnet_backbone
-    if plan.init is not None:
+    if plan.init != IMAGENET:
         path = settings.place("runs", plan.init, seed) / "weights.safetensors"
         if not path.is_file():
             raise ReplicationError(

@@ -92,7 +92,7 @@ def _choose_crf(settings: Settings, run: str) -> tuple[CrfParameters, dict[str, 
     from replication.crf.options import found_parameters, read_search
     from replication.provenance import sha256_file
 
-    crf, name = settings.params.crf, settings.experiments.runs[run].search
+    crf, name = settings.params.crf, settings.experiments.all_runs[run].search
     if (given := crf.given()) is not None:
         return given, {"chosen": crf.parameters}
     path = settings.place("searches") / f"{name}.json"

@@ -51,9 +51,9 @@ def train(
         ReplicationError: the evaluation split holds a training image; the loss is not finite.
     """
     refuse_overlap(
-        dataset.ids(plan.profile.train_split),
+        dataset.ids(plan.train_split),
         dataset.ids("val"),
-        train_name=plan.profile.train_split,
+        train_name=plan.train_split,
         eval_name="val",
     )
     device = choose_device(device)
@@ -103,7 +103,7 @@ def train(
     start = resume or 0
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    crops = Crops(dataset, plan.profile.train_split, plan.profile.crop, seed, plan.rescale)
+    crops = Crops(dataset, plan.train_split, plan.profile.crop, seed, plan.rescale)
     batch = plan.recipe.batch_size
     loader = DataLoader(
         crops,
@@ -181,8 +181,8 @@ def _record(
         "configuration": plan.configuration(),
         "data": {
             "name": dataset.name,
-            "split": plan.profile.train_split,
-            "images": len(dataset.ids(plan.profile.train_split)),
+            "split": plan.train_split,
+            "images": len(dataset.ids(plan.train_split)),
             "meta_sha256": sha256_file(dataset.root / "meta.json"),
         },
         "backbone": weights.record(),
