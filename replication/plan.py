@@ -186,6 +186,20 @@ class Settings:
             )
         return scale(run, self.experiments.all_runs[run], self.name, self.profile)
 
+    def leaves_out(self, run: str) -> str | None:
+        """Return why the profile makes nothing of ``run``, or None where it makes it."""
+        wanted = self.profile.families
+        for family, runs in self.experiments.families.items():
+            if run in runs and wanted is not None and family not in wanted:
+                return f"profile {self.name} leaves out the family {family}"
+        return None
+
+    def leaves_out_data(self, data: str) -> str | None:
+        """Return why the profile makes nothing of a data set, or None where a run needs it."""
+        runs = {name: run for name, run in self.experiments.all_runs.items() if run.data == data}
+        reasons = [self.leaves_out(run) for run in runs]
+        return None if None in reasons else f"profile {self.name} has no run on {data}"
+
     def scored_by(self, search: str) -> str:
         """Return the run whose scores a search is made on; an unknown name lists the known ones."""
         searches = self.experiments.searches
@@ -235,5 +249,11 @@ def load(root: Path, profile_name: str | None = None) -> Settings:
             f"{root / 'params.yaml'}: `data.folder` is null, and profile {settings.name!r} trains "
             "on a folder of yours; set it to a VOC-style folder (JPEGImages, SegmentationClass, "
             "ImageSets/Segmentation)"
+        )
+    unknown = set(profile.families or ()) - set(experiments.families)
+    if unknown:
+        raise ReplicationError(
+            f"{path}: `families` names {sorted(unknown)[0]!r}, which experiments.yaml does not "
+            f"have; use {', '.join(experiments.families)}"
         )
     return settings

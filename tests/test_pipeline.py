@@ -11,7 +11,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = yaml.safe_load((ROOT / "experiments.yaml").read_text())
-RUNS = list(EXPERIMENTS["runs"])
+FAMILIES = EXPERIMENTS["families"]
+ALL = EXPERIMENTS["runs"] | {name: run for runs in FAMILIES.values() for name, run in runs.items()}
+MEASURED = [name for name, run in ALL.items() if run["search"] is not None]
 SEARCHES = {name: search["run"] for name, search in EXPERIMENTS["searches"].items()}
 DATASETS = EXPERIMENTS["datasets"]
 CHAIN = ("train", "score", "refine", "evaluate")
@@ -22,6 +24,9 @@ def workspace(tmp_path: Path) -> Path:
     """A repository with the pipeline, its settings and its inputs, and no data made yet."""
     for name in ("dvc.yaml", "params.yaml", "experiments.yaml"):
         shutil.copy(ROOT / name, tmp_path / name)
+    for path in ROOT.glob("pipelines/*/dvc.yaml"):
+        (tmp_path / path.relative_to(ROOT)).parent.mkdir(parents=True)
+        shutil.copy(path, tmp_path / path.relative_to(ROOT))
     shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
     shutil.copytree(ROOT / ".dvc", tmp_path / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
     package = shutil.ignore_patterns("__pycache__")
@@ -53,23 +58,40 @@ def test_a_dry_run_lists_every_stage_of_every_run(workspace: Path, profile: str)
     ]
     assert sorted(listed) == sorted(
         [
-            *("tables", "figures", "report"),
+            *("imagenet", "tables", "figures", "report"),
             *(f"{stage} {name}" for stage in ("fetch", "prepare") for name in DATASETS),
-            *(f"{stage} {run}" for stage in CHAIN for run in RUNS),
+            *(f"{stage} {run}" for stage in CHAIN for run in MEASURED),
+            *(f"train {run}" for run in ALL if run not in MEASURED),
             *(f"search {name}" for name in SEARCHES),
         ]
     )
     assert listed[-1] == "report"
     for name, scored in SEARCHES.items():
         assert listed.index(f"score {scored}") < listed.index(f"search {name}")
-    for run in RUNS:  # each stage after what it reads
-        data = EXPERIMENTS["runs"][run]["data"]
+    for run in MEASURED:  # each stage after what it reads
+        data, start = ALL[run]["data"], ALL[run]["init"]
+        first = "imagenet" if start == "imagenet" else f"train {start}"
+        assert listed.index(first) < listed.index(f"train {run}")
         places = [listed.index(f"{stage} {data}") for stage in ("fetch", "prepare")]
         places += [listed.index(f"{stage} {run}") for stage in CHAIN]
         assert places == sorted(places)
         assert places[-1] < listed.index("tables")
-        search = EXPERIMENTS["runs"][run]["search"]
+        search = ALL[run]["search"]
         assert listed.index(f"search {search}") < listed.index(f"refine {run}")
+
+
+def test_families_have_the_stages_of_the_root() -> None:
+    root = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert {path.parent.name for path in ROOT.glob("pipelines/*/dvc.yaml")} == set(FAMILIES)
+    for family, runs in FAMILIES.items():
+        found = yaml.safe_load((ROOT / "pipelines" / family / "dvc.yaml").read_text())
+        assert found["vars"] == ["../../params.yaml", "../../experiments.yaml"]
+        measured = all(run["search"] is not None for run in runs.values())
+        assert list(found["stages"]) == list(CHAIN if measured else ("train",))
+        for name, stage in found["stages"].items():
+            assert stage["do"].pop("wdir") == "../.."
+            text = yaml.safe_dump(stage).replace(f"families.{family}", "runs")
+            assert text == yaml.safe_dump(root[name]), f"{family}: {name}"
 
 
 def test_plots_name_every_run() -> None:
@@ -81,9 +103,9 @@ def test_plots_name_every_run() -> None:
         ((title, spec),) = plot.items()
         (place, *others) = spec["y"]
         if others:  # a file for each run
-            assert [Path(place).parts[2] for place in spec["y"]] == RUNS
+            assert [Path(place).parts[2] for place in spec["y"]] == list(EXPERIMENTS["runs"])
         else:  # a column for each run
             stage = title.split()[-2]
-            assert spec["y"][place] == [f"{run}_{stage}" for run in RUNS]
+            assert spec["y"][place] == [f"{run}_{stage}" for run in EXPERIMENTS["runs"]]
         named += 1
     assert named == 4

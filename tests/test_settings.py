@@ -121,7 +121,7 @@ MISTAKES: list[tuple[str, str, Any, list[str]]] = [
     ("params", "crf.search.objective", "iou", ["`crf.search.objective` is 'iou'", "'trimap'"]),
     ("params", "crf.engine", "mine", ["`crf.engine` is 'mine'", "'pydensecrf'"]),
     ("params", "crf.parameters", "best", ["`parameters` is 'best'", "searched, fixed, "]),
-    ("experiments", "datasets", ["coco"], ["`datasets` is ['coco']", "need ['voc2012']"]),
+    ("experiments", "datasets", ["coco"], ["`datasets` is ['coco']", "need ['cityscapes', "]),
     ("experiments", "runs.aspp_l.data", "voc", ["`runs.aspp_l.data` is 'voc'", "'cityscapes'"]),
     ("experiments", "searches.vgg_aspp", "aspp_l", ["`searches.vgg_aspp`"]),
     ("experiments", "searches.vgg_aspp.run", "aspp", ["run` is 'aspp'", "`runs`"]),
@@ -130,7 +130,7 @@ MISTAKES: list[tuple[str, str, Any, list[str]]] = [
         "experiments",
         "runs.aspp_l.search",
         "resnet",
-        ["`runs.aspp_l.search` is 'resnet'", "use one of vgg_aspp, vgg_large_fov"],
+        ["`runs.aspp_l.search` is 'resnet'", "use one of resnet_aspp, vgg_aspp, vgg_large_fov"],
     ),
     ("profiles/smoke", "crop", 96, ["`crop` is 96", "use 89 or 97"]),
     ("profiles/smoke", "crop", 320, ["`crop` is 320", "use 313 or 321"]),
@@ -139,6 +139,7 @@ MISTAKES: list[tuple[str, str, Any, list[str]]] = [
     ("profiles/smoke", "width", 2.0, ["`width` is 2.0", "less than or equal to 1"]),
     ("profiles/smoke", "width", 0, ["`width` is 0", "greater than 0"]),
     ("profiles/smoke", "iterations_factor", float("inf"), ["`iterations_factor` is inf", "finite"]),
+    ("profiles/smoke", "families", ["city"], ["`families` names 'city'", "use coco, voc_resnet"]),
     ("profiles/smoke", "data", "voc2007", ["`data` is 'voc2007'", "'official'"]),
     ("profiles/smoke", "train_split", "val", ["`train_split` is 'val'", "'trainaug'"]),
     ("profiles/smoke", "micro_batch", 0, ["`micro_batch` is 0"]),
@@ -197,6 +198,7 @@ RESNET = """
   data: voc2012
   backbone: resnet101
   search: vgg_aspp
+  init: imagenet
   head: {kernel: 3, rates: [6, 12, 18, 24], channels: null, average_pool: false}
   recipe: {policy: poly, batch_size: 10, iterations: 20_000, base_lr: 2.5e-4, average: image}
   multi_scale: {}
@@ -211,7 +213,7 @@ def test_a_resnet_run_is_read_and_scaled(root: Path) -> None:
             change(root / "params.yaml", "data.folder", ".")
         change(root / "params.yaml", "profile", profile)
         plan = load(root).plan("resnet")
-        assert (plan.backbone, plan.flavour, plan.init) == ("resnet101", "caffe", None)
+        assert (plan.backbone, plan.flavour, plan.init) == ("resnet101", "caffe", "imagenet")
         assert plan.multi_scale == MultiScale(scales=[1.0, 0.75, 0.5], wiring="authors")
         assert plan.rescale == (0.5, 0.75, 1, 1.25, 1.5)
         assert (plan.head.channels, plan.recipe.average) == (None, "image")

@@ -142,6 +142,8 @@ def read_result(results_dir: Path, run: str, profile: str) -> Result | None:
         raise ReplicationError(
             f"{path}: `format` is {found!r}, this version reads {FORMAT}; {_CURE}"
         )
+    if "left_out" in content:  # by the profile: the same as not run
+        return None
     try:
         result = Result.model_validate(content)
     except ValidationError as error:

@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from replication.settings.base import Strict
+from replication.settings.base import Name, Strict
 
 
 class Profile(Strict):
     """How a run is scaled. ``paper`` has factors of 1 everywhere."""
 
     about: str
+    families: list[Name] | None = None  # of experiments.yaml, besides `runs`; null: all
     data: Literal["sample", "folder", "official"]
     train_split: Literal["train", "trainaug"]
     width: Annotated[float, Field(gt=0, le=1)]

@@ -5,9 +5,10 @@ stage works with is imported inside it, so that it loads only what it needs.
 """
 
 from replication.stages.data import fetch, prepare
+from replication.stages.measurement import evaluate
 from replication.stages.network import imagenet, score, train
 from replication.stages.refinement import refine, search
-from replication.stages.results import evaluate, figures, report, tables
+from replication.stages.results import figures, report, tables
 
 __all__ = [
     "evaluate",

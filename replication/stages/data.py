@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from replication.atomic import write_json
 from replication.errors import ReplicationError
 from replication.plan import Settings
+from replication.stages.left_out import left_out
 
 if TYPE_CHECKING:
     from replication.data.canonical import DataSet
@@ -28,6 +29,8 @@ def fetch(settings: Settings, data: str) -> None:
     from replication.data.sources import get_source
 
     kind, into = settings.profile.data, settings.place("archives", data)
+    if left_out(settings.leaves_out_data(data), into):
+        return
     given = settings.params.data.archives.model_dump()
     sources = [] if kind == "folder" else get_set(data).sources(sample=kind == "sample")
     listed = []
@@ -56,6 +59,8 @@ def prepare(settings: Settings, data: str) -> None:
     from replication.data.sets import prepare_set
 
     into = settings.place("datasets", data)
+    if left_out(settings.leaves_out_data(data), into):
+        return
     if settings.profile.data == "folder":
         folder = settings.params.data.folder
         assert folder is not None  # settings.load has seen to it

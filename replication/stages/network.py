@@ -10,6 +10,7 @@ from replication.plan import Plan, Settings
 from replication.provenance import sha256_file
 from replication.settings import IMAGENET
 from replication.stages.data import open_dataset
+from replication.stages.left_out import left_out
 from replication.stages.seeds import forget_other_seeds
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def train(settings: Settings, run: str) -> None:
     """Train ``run`` once for each seed: datasets/ -> runs/."""
     from replication.training.run import train as train_one
 
+    if left_out(settings.leaves_out(run), settings.place("runs", run)):
+        return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.params.seeds:
         train_one(
@@ -79,6 +82,8 @@ def score(settings: Settings, run: str) -> None:
     """Score val with every trained seed of ``run``: runs/ -> scores/."""
     from replication.inference.score import score as score_one
 
+    if left_out(settings.leaves_out(run), settings.place("scores", run)):
+        return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.params.seeds:
         score_one(

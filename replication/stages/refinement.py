@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from replication.atomic import write_json
 from replication.plan import OUTPUT_STRIDE, Settings, evaluated_ids
 from replication.stages.data import open_dataset
+from replication.stages.left_out import left_out
 from replication.stages.seeds import forget_other_seeds
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def search(settings: Settings, name: str) -> None:
 
     out = settings.place("searches") / f"{name}.json"
     crf, run = settings.params.crf, settings.scored_by(name)
+    if (reason := settings.leaves_out(run)) is not None:
+        write_json(out, {"search": name, "chosen": "left out", "left_out": reason})
+        return
     if (given := crf.given()) is not None:
         write_json(
             out, {"search": name, "chosen": crf.parameters, "parameters": given.model_dump()}
@@ -68,6 +72,8 @@ def refine(settings: Settings, run: str) -> None:
     """Refine every seed's scores by the fully connected CRF: scores/, searches/ -> refined/."""
     from replication.crf.run import RECORD, refine_seed
 
+    if left_out(settings.leaves_out(run), settings.place("refined", run)):
+        return
     dataset, crf = open_dataset(settings, run), settings.params.crf
     parameters, choice = _choose_crf(settings, run)
     for seed in settings.params.seeds:

@@ -1,93 +1,12 @@
-"""What comes of a run: the stages `evaluate`, `tables`, `figures` and `report`."""
+"""What is made of all runs: the stages `tables`, `figures` and `report`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from replication.atomic import write_json
-from replication.plan import OUTPUT_STRIDE, Settings, evaluated_ids
+from replication.plan import Settings
 from replication.provenance import read_record
-from replication.stages.data import open_dataset
-
-
-def evaluate(settings: Settings, run: str) -> None:
-    """Measure every seed before and after the CRF: scores/, refined/ -> results/, metrics/."""
-    import numpy as np
-
-    from replication.evaluation.image_counts import ImageCounts, write_image_counts
-    from replication.evaluation.run import evaluate_seed
-    from replication.provenance import environment, sha256_file
-
-    plan, dataset = settings.plan(run), open_dataset(settings, run)
-    ids = evaluated_ids(settings.profile, dataset)
-    seeds, counts, trained, left_out = [], [], {}, set[str]()
-    for seed in settings.params.seeds:
-        places = {kind: settings.place(kind, run, seed) for kind in ("runs", "scores", "refined")}
-        trained = read_record(places["runs"] / "train.json")
-        refined = read_record(places["refined"] / "refine.json")
-        choice = refined.get("choice", {})
-        left_out = set(choice["images"]) if choice.get("left_out") else set()
-        evaluation = evaluate_seed(
-            dataset,
-            "val",
-            places["scores"],
-            places["refined"],
-            stride=OUTPUT_STRIDE,
-            ids=ids,
-            leave_out=left_out,
-            jobs=settings.params.jobs,
-        )
-        counts.append(evaluation.image_counts)
-        seeds.append(
-            {
-                "seed": seed,
-                **evaluation.measured,
-                "train": trained,
-                "score": read_record(places["scores"] / "score.json"),
-                "refine": refined,
-            }
-        )
-    counted = tuple(name for name in ids if name not in left_out)
-    result = {
-        "format": 1,
-        "run": run,
-        "profile": settings.name,
-        "comparable": plan.comparable,
-        "data": {
-            "name": dataset.name,
-            "split": "val",
-            "images": len(counted),
-            "classes": list(dataset.classes),
-            "meta_sha256": sha256_file(dataset.root / "meta.json"),
-            "sources": dataset.meta["sources"],
-        },
-        "model": {
-            "parameters": trained["parameters"],
-            "field_of_view": trained["field_of_view"],
-            "kernel": plan.head.kernel,
-            "rates": plan.head.rates,
-            "width": plan.profile.width,
-        },
-        "configuration": trained["configuration"],
-        "seeds": seeds,
-        "environment": environment(),
-    }
-    of_images = ImageCounts(counted, np.stack(counts))
-    write_image_counts(settings.place("results") / f"{run}.npz", of_images)
-    write_json(settings.place("results") / f"{run}.json", result)
-    write_json(settings.place("metrics") / f"{run}.json", headline(seeds))
-
-
-def headline(seeds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what ``dvc metrics show`` prints of a result: means over the seeds, rounded."""
-    count = len(seeds)
-    return {
-        "miou_before_crf": round(sum(s["before"]["miou"] for s in seeds) / count, 2),
-        "miou_after_crf": round(sum(s["after"]["miou"] for s in seeds) / count, 2),
-        "train_seconds": round(sum(s["train"]["seconds"] for s in seeds) / count, 1),
-        "seeds": count,
-    }
 
 
 def tables(settings: Settings) -> None:

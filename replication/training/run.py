@@ -52,7 +52,7 @@ def train(
     """
     refuse_overlap(
         dataset.ids(plan.train_split),
-        dataset.ids("val"),
+        dataset.ids("val") if "val" in dataset.meta["splits"] else [],  # COCO only pre-trains
         train_name=plan.train_split,
         eval_name="val",
     )
