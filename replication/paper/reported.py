@@ -20,6 +20,7 @@ ResultField = Literal[
     "model.field_of_view",
 ]
 KeyValue = bool | int | str | list[int]
+Kind = Literal["difference", "same", "ratio"]
 CellName = tuple[str, str]  # (row id, column name)
 CLAIM_TOLERANCES = ("difference", "same", "ratio", "equal_speed")
 
@@ -72,12 +73,14 @@ class Row(_Strict):
     """One row: ``id`` (the run's name unless two rows share a run), its keys and paper values.
 
     ``run`` is None for a system of others that the paper only quotes. ``fields`` overrides a
-    column's field in this row (a table whose rows differ in a CRF flag).
+    column's field in this row (a table whose rows differ in a CRF flag). ``inferred`` names keys
+    that the paper's table does not print: they follow from its text.
     """
 
     id: str = ""
     run: str | None
     keys: dict[str, KeyValue]
+    inferred: list[str] = []
     reported: dict[str, float]
     fields: dict[str, ResultField] = {}
 
@@ -120,7 +123,12 @@ class Table(_Strict):
     def _complete(self) -> "Table":
         keys, columns = {k.name for k in self.keys}, {c.name for c in self.columns}
         for row in self.rows:
-            if set(row.keys) != keys or set(row.reported) != columns or set(row.fields) - columns:
+            if (
+                set(row.keys) != keys
+                or set(row.reported) != columns
+                or set(row.fields) - columns
+                or set(row.inferred) - keys
+            ):
                 raise ValueError(f"row `{row.id}` of table {self.number} lacks or adds a column")
         twice = [name for name, count in Counter(r.id for r in self.rows).items() if count > 1]
         if twice:
@@ -160,6 +168,13 @@ class Ratio(_Strict):
     over: CellName
 
 
+class Across(_Strict):
+    """Cell ``of`` minus cell ``over``, of two tables: (table, row id, column name)."""
+
+    of: tuple[str, str, str]
+    over: tuple[str, str, str]
+
+
 class Claim(_Strict):
     """What the paper says in words, and the numbers that it rests on.
 
@@ -168,22 +183,24 @@ class Claim(_Strict):
         kind: ``difference`` (one thing beats another, or loses where the number is negative),
             ``same`` (no difference) or ``ratio``.
         effects: ids of differences in `Reported.tables`, all of which the claim is about.
+        across: the two cells of a difference between tables.
         ratio: the two cells of a claim of kind ``ratio``.
         reported: the paper's differences in points, where no table here holds them: not run yet.
     """
 
     id: str
     source: Annotated[list[str], Field(min_length=1)]
-    kind: Literal["difference", "same", "ratio"]
+    kind: Kind
     text: str
     effects: list[str] = []
+    across: Across | None = None
     ratio: Ratio | None = None
     reported: list[float] = []
 
     @model_validator(mode="after")
     def _one_way_to_be_measured(self) -> "Claim":
-        if sum(map(bool, (self.effects, self.ratio, self.reported))) > 1:
-            raise ValueError(f"claim `{self.id}` must name effects, ratio or numbers")
+        if sum(map(bool, (self.effects, self.across, self.ratio, self.reported))) > 1:
+            raise ValueError(f"claim `{self.id}` must name effects, cells, ratio or numbers")
         if (self.kind == "ratio") != (self.ratio is not None):
             raise ValueError(f"claim `{self.id}` of kind {self.kind} does not fit its `ratio`")
         return self
@@ -213,6 +230,11 @@ class Reported(_Strict):
                 cells = {(row.id, column.name) for row in table.rows for column in table.columns}
                 if not {claim.ratio.of, claim.ratio.over} <= cells:
                     raise ValueError(f"claim `{claim.id}` names a cell that its table lacks")
+            if claim.across is not None:
+                for name, row_id, column_name in (claim.across.of, claim.across.over):
+                    rows = {row.id: row.reported for row in self.tables[name].rows}
+                    if column_name not in rows.get(row_id, {}):
+                        raise ValueError(f"claim `{claim.id}` names a cell that {name} lacks")
         return self
 
     @model_validator(mode="after")
@@ -226,6 +248,10 @@ class Reported(_Strict):
     def runs(self) -> list[str]:
         """Return every run that fills a cell, in the paper's order, each once."""
         return list(dict.fromkeys(run for table in self.tables.values() for run in table.runs()))
+
+    def find(self, cell: tuple[str, str, str]) -> tuple[Row, Column]:
+        """Return the row and the column of a cell (table, row id, column name)."""
+        return self.tables[cell[0]].find(cell[1:])
 
     def effect(self, name: str) -> tuple[Table, Effect]:
         """Return the effect of an id, and its table."""

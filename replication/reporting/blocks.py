@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from replication.paper.reported import Column, KeyValue
+from replication.paper.reported import Column, KeyValue, Row
 from replication.paper.verdicts import Bounds
 from replication.reporting.comparison import Cell, ComparedRow, Comparison
 
@@ -105,11 +105,16 @@ def _group(column: Column) -> Group:
 
 def _row(row: ComparedRow, columns: list[Column]) -> PrintedRow:
     return PrintedRow(
-        keys=[key_text(value) for value in row.row.keys.values()],
+        keys=[_key(row.row, name) for name in row.row.keys],
         cells=[_texts(row.cells[column.name]) for column in columns],
         run=row.row.run or "",
         has_result=row.result is not None,
     )
+
+
+def _key(row: Row, name: str) -> str:
+    text = key_text(row.keys[name])
+    return f"{text} (inferred)" if name in row.inferred else text
 
 
 def _texts(cell: Cell) -> tuple[str, str, str, str]:

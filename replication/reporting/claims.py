@@ -6,7 +6,7 @@ The rule is in `replication.paper.verdicts`, the tolerances in ``reported.yaml``
 from dataclasses import dataclass
 
 from replication.paper import verdicts
-from replication.paper.reported import Claim, Effect, Ratio, Reported, Table
+from replication.paper.reported import Claim, Column, Kind, Ratio, Reported, Row
 from replication.paper.verdicts import Bounds, ClaimVerdict
 from replication.reporting.evidence import Evidence
 
@@ -51,35 +51,47 @@ def _parts(claim: Claim, evidence: Evidence, reported: Reported) -> tuple[Part, 
     if claim.ratio is not None:
         return (_ratio(claim.text, claim.ratio, evidence, reported),)
     if claim.effects:
-        return tuple(
-            _difference(claim, *reported.effect(name), evidence, reported) for name in claim.effects
-        )
+        stated = []
+        for table, effect in map(reported.effect, claim.effects):
+            cells = (table.find(effect.of), table.find(effect.over))
+            stated.append(_Stated(effect.text, table.reported_effect(effect), cells))
+        return tuple(_difference(claim.kind, one, evidence, reported) for one in stated)
+    if claim.across is not None:
+        cells = (reported.find(claim.across.of), reported.find(claim.across.over))
+        of, over = (row.reported[column.name] for row, column in cells)
+        one = _Stated(claim.text, round(of - over, DECIMALS), cells)
+        return (_difference(claim.kind, one, evidence, reported),)
     numbers: list[float] | list[None] = claim.reported or [None]
     return tuple(Part(claim.text, n, None, None, ClaimVerdict.NOT_RUN) for n in numbers)
 
 
-def _difference(
-    claim: Claim, table: Table, effect: Effect, evidence: Evidence, reported: Reported
-) -> Part:
-    cells = [table.find(effect.of), table.find(effect.over)]
+@dataclass(frozen=True)
+class _Stated:
+    """A difference as the paper has it: in words, in points, and the two cells."""
+
+    text: str
+    number: float
+    cells: tuple[tuple[Row, Column], tuple[Row, Column]]
+
+
+def _difference(kind: Kind, stated: _Stated, evidence: Evidence, reported: Reported) -> Part:
     ours: float | None = None
     measures = []
-    for row, column in cells:
+    for row, column in stated.cells:
         result = evidence.result(row.run)
         measures.append(None if result is None else result.measure(row.field(column), column.scale))
     of, over = measures
     if of is not None and over is not None:
         ours = verdicts.difference(round(over.mean, DECIMALS), of.mean, DECIMALS)
-    (first, second) = ((row.run, row.field(column)) for row, column in cells)
+    (first, second) = ((row.run, row.field(column)) for row, column in stated.cells)
     interval = None if ours is None else evidence.difference(first, second)
-    number = table.reported_effect(effect)
-    tolerance = _within(reported, claim.kind)
-    if claim.kind == "same":
+    tolerance = _within(reported, kind)
+    if kind == "same":
         verdict = verdicts.judge_same(ours, interval, tolerance=tolerance)
     else:
-        verdict = verdicts.judge_difference(number, ours, interval, tolerance=tolerance)
-    runs = tuple(dict.fromkeys(row.run for row, _ in cells if row.run is not None))
-    return Part(effect.text, number, ours, interval, verdict, runs)
+        verdict = verdicts.judge_difference(stated.number, ours, interval, tolerance=tolerance)
+    runs = tuple(dict.fromkeys(row.run for row, _ in stated.cells if row.run is not None))
+    return Part(stated.text, stated.number, ours, interval, verdict, runs)
 
 
 def _ratio(text: str, ratio: Ratio, evidence: Evidence, reported: Reported) -> Part:

@@ -8,16 +8,26 @@ import yaml
 from pydantic import ValidationError
 
 from replication.paper.reported import Reported, load
+from replication.settings import Experiments, parse
 
 TABLE_1 = ["fov_7x7_r4", "fov_4x4_r4", "fov_4x4_r8", "fov_3x3_r12"]
 TABLE_2 = ["fov_3x3_r12", "poly_b30_6k", "poly_b30_10k", "poly_b10_10k", "poly_b10_20k"]
 TABLE_3 = ["poly_b10_20k", "aspp_s", "aspp_l"]
+FAMILIES = {
+    "table4": "voc_resnet",
+    "table6": "context",
+    "table7": "person_part",
+    "table9": "cityscapes",
+}
 
 
 @pytest.fixture
 def transcription(shared: Path) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load((shared / "paper" / "reported.yaml").read_text())
     return content
+
+
+_CELL = ("table3", "aspp_l", "miou_before")
 
 
 def raw() -> dict[str, Any]:
@@ -49,6 +59,46 @@ def test_table_3_equals_transcription(transcription: dict[str, Any]) -> None:
     assert ours == transcription["table3"]["rows"]
 
 
+@pytest.mark.parametrize("name", ["table4", "table6", "table7", "table9"])
+def test_tables_of_flags_equal_transcription(transcription: dict[str, Any], name: str) -> None:
+    theirs = transcription[name]
+    table = load().tables[name]
+    assert [*(key.name for key in table.keys), "miou"] == theirs["columns"]
+    ours = [[*row.keys.values(), row.reported["miou"]] for row in table.rows]
+    assert ours == theirs["rows"]
+    for row in table.rows:  # the CRF's rows are the same runs, measured after it
+        assert (row.fields == {"miou": "after.miou"}) == row.keys["crf"]
+
+
+def test_inferred_flags_are_those_of_the_transcription(shared: Path) -> None:
+    """The transcription says so in a comment at the end of the row's line."""
+    text = (shared / "paper" / "reported.yaml").read_text()
+    for name in ("table6", "table7"):
+        part = text[text.index(f"{name}:") :].split("\n\n")[0]
+        said = [line.partition("#")[2] for line in part.splitlines() if "- [" in line]
+        for row, comment in zip(load().tables[name].rows, said, strict=True):
+            words = set(comment.replace("inferred", "").replace("and", "").split())
+            assert set(row.inferred) == words
+
+
+@pytest.mark.parametrize(("name", "family"), FAMILIES.items())
+def test_flags_say_what_the_runs_are(name: str, family: str) -> None:
+    """A row's flags, and the run's entry in experiments.yaml."""
+    root = Path(__file__).resolve().parents[2]
+    runs = parse(Experiments, root / "experiments.yaml").families[family]
+    assert load().tables[name].runs() == list(runs)
+    for row in load().tables[name].rows:
+        assert row.run is not None
+        run, keys = runs[row.run], row.keys
+        assert keys.get("backbone", "resnet101") == run.backbone
+        assert keys.get("msc", False) == (run.multi_scale is not None)
+        assert keys.get("coco", False) == (run.init == "resnet_coco")
+        assert keys["aug"] == (len(run.rescale) > 1)
+        assert keys["largefov"] == (run.head.kernel == 3 and len(run.head.rates) == 1)
+        assert keys["aspp"] == (len(run.head.rates) == 4)
+        assert keys.get("full", True) == (run.data != "cityscapes_half")
+
+
 @pytest.mark.parametrize("name", ["table1", "table2", "table3"])
 def test_test_set_figures_equal_transcription(transcription: dict[str, Any], name: str) -> None:
     ours = load().tables[name].test_set
@@ -64,7 +114,7 @@ def test_effects_equal_the_claims_of_the_same_name(transcription: dict[str, Any]
             if effect.id in claims:
                 assert table.reported_effect(effect) == claims[effect.id]
                 checked += 1
-    assert checked == 10
+    assert checked == 10 + 6 + 5 + 5 + 5  # of tables 1 to 3, 4, 6, 7, 9
 
 
 def test_crf_gains_of_table_1_span_the_claimed_range(transcription: dict[str, Any]) -> None:
@@ -82,6 +132,9 @@ def test_every_claim_is_here_with_its_number(transcription: dict[str, Any]) -> N
         for name in claim.effects:
             table, effect = load().effect(name)
             numbers.append(table.reported_effect(effect))
+        if claim.across is not None:
+            of, over = (load().find(cell)[0] for cell in (claim.across.of, claim.across.over))
+            numbers.append(round(of.reported["miou"] - over.reported["miou_before"], 2))
         if claim.ratio is not None:
             table = load().tables[claim.ratio.table]
             ratio = table.reported(claim.ratio.of) / table.reported(claim.ratio.over)
@@ -110,7 +163,8 @@ def test_claims_of_no_difference_are_those_within_its_tolerance() -> None:
 def test_runs_of_each_table_and_every_run_once() -> None:
     tables = load().tables
     assert [tables[f"table{n}"].runs() for n in (1, 2, 3)] == [TABLE_1, TABLE_2, TABLE_3]
-    assert load().runs() == TABLE_1 + TABLE_2[1:] + TABLE_3[1:]
+    others = [run for name in FAMILIES for run in tables[name].runs()]
+    assert load().runs() == TABLE_1 + TABLE_2[1:] + TABLE_3[1:] + others
 
 
 def test_field_of_view_follows_from_kernel_and_rate() -> None:
@@ -161,6 +215,9 @@ def _break_claims(content: dict[str, Any], how: str) -> None:
     match how:
         case "claim of nothing":
             claims[0]["effects"] = ["rate_9"]
+        case "difference between nothing":
+            across = {"of": ("table4", "a", "miou"), "over": _CELL}
+            claims[0] |= {"effects": [], "across": across}
         case "claim of two kinds":
             claims[0]["reported"] = [1.0]
         case "ratio of nothing":
@@ -188,6 +245,7 @@ def _break_claims(content: dict[str, Any], how: str) -> None:
         "negative tolerance",
         "effect of nothing",
         "claim of nothing",
+        "difference between nothing",
         "claim of two kinds",
         "ratio of nothing",
         "ratio without cells",
