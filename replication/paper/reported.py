@@ -107,7 +107,8 @@ class Table(_Strict):
     """One table of the paper.
 
     ``test_set`` holds figures that the caption or text adds from the evaluation server, which no
-    run here can fill.
+    run here can fill. ``server`` is the evaluation server that alone can fill the table, as
+    `replication submit` calls it.
     """
 
     number: int
@@ -118,6 +119,7 @@ class Table(_Strict):
     rows: Annotated[list[Row], Field(min_length=1)]
     effects: list[Effect] = []
     test_set: dict[str, float] = {}
+    server: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "Table":

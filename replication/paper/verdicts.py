@@ -49,6 +49,8 @@ class Verdict(StrEnum):
     """What is said of one cell of a table."""
 
     NOT_RUN = "not run"
+    SUBMIT = "submit to learn"
+    QUOTED = "of others"
     NOT_JUDGED = "not judged"
     NOT_COMPARABLE = "not comparable"
     WITHIN_TOLERANCE = "within tolerance"

@@ -13,6 +13,8 @@ MARKS: dict[str, tuple[str, Kind]] = {
     Verdict.NOT_COMPARABLE.value: ("≠", "neutral"),
     Verdict.NOT_JUDGED.value: ("–", "neutral"),  # claims have the same word
     Verdict.NOT_RUN.value: ("…", "none"),
+    Verdict.SUBMIT.value: ("…", "none"),
+    Verdict.QUOTED.value: ("–", "none"),
     ClaimVerdict.REPRODUCED.value: ("✓", "good"),
     ClaimVerdict.LARGER.value: ("▲", "near"),
     ClaimVerdict.SMALLER.value: ("▼", "near"),

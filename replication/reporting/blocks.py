@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from replication.paper.reported import Column, KeyValue, Row
-from replication.paper.verdicts import Bounds
+from replication.paper.verdicts import Bounds, Verdict
 from replication.reporting.comparison import Cell, ComparedRow, Comparison
 
 NOT_RUN = "not run"
+# What stands for our value in cells that no run here can fill.
+UNFILLED = {Verdict.QUOTED: "", Verdict.SUBMIT: Verdict.SUBMIT.value}
 NO_RATIO = "-"
 
 
@@ -66,7 +68,7 @@ def interval_text(interval: Bounds | None, decimals: int) -> str:
 def ours_text(cell: Cell) -> str:
     """Print our value, ± the deviation over seeds, and its interval, as far as there are any."""
     if cell.ours is None:
-        return NOT_RUN
+        return UNFILLED.get(cell.verdict, NOT_RUN)
     decimals = cell.column.decimals
     texts = [f"{cell.ours:.{decimals}f}"]
     if cell.std is not None:
@@ -123,4 +125,5 @@ def _texts(cell: Cell) -> tuple[str, str, str, str]:
     if cell.column.ratio:
         ours_ratio = NOT_RUN if cell.ours is None else ratio_text(cell.ours_ratio)
         return paper, ours_text(cell), ratio_text(cell.reported_ratio), ours_ratio
-    return paper, ours_text(cell), signed(cell.difference, decimals), cell.verdict.value
+    apart = "" if cell.verdict in UNFILLED else signed(cell.difference, decimals)
+    return paper, ours_text(cell), apart, cell.verdict.value

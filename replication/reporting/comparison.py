@@ -66,10 +66,12 @@ def compare(table: Table, evidence: Evidence, reported: Reported) -> Comparison:
     rows = []
     for row in table.rows:
         cells = {
-            column.name: _cell(row, column, evidence, tolerance=reported.within(column))
+            column.name: _unfilled(table, row, column)
+            or _cell(row, column, evidence, tolerance=reported.within(column))
             for column in table.columns
         }
-        rows.append(ComparedRow(row, evidence.result(row.run), cells))
+        result = None if table.server else evidence.result(row.run)
+        rows.append(ComparedRow(row, result, cells))
     rows = [_with_ratios(row, rows[0]) for row in rows]
     by_id = {row.row.id: row.cells for row in rows}
     effects = []
@@ -80,6 +82,14 @@ def compare(table: Table, evidence: Evidence, reported: Reported) -> Comparison:
             ours = difference(over.ours, of.ours, of.column.decimals)
         effects.append(ComparedEffect(effect, table.reported_effect(effect), ours))
     return Comparison(table, rows, effects)
+
+
+def _unfilled(table: Table, row: Row, column: Column) -> Cell | None:
+    """Return a cell that no run here can fill: another's system, or a test server's number."""
+    if row.run is not None and table.server is None:
+        return None
+    verdict = Verdict.QUOTED if row.run is None else Verdict.SUBMIT
+    return Cell(column, row.reported[column.name], None, None, None, verdict)
 
 
 def _cell(row: Row, column: Column, evidence: Evidence, *, tolerance: float | None) -> Cell:

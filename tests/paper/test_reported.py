@@ -70,6 +70,16 @@ def test_tables_of_flags_equal_transcription(transcription: dict[str, Any], name
         assert (row.fields == {"miou": "after.miou"}) == row.keys["crf"]
 
 
+@pytest.mark.parametrize("name", ["table5", "table8"])
+def test_tables_of_test_servers_equal_transcription(
+    transcription: dict[str, Any], name: str
+) -> None:
+    table = load().tables[name]
+    ours = [[*row.keys.values(), row.reported["miou"]] for row in table.rows]
+    assert ours == transcription[name]["rows"]
+    assert [row.run is not None for row in table.rows] == [False] * (len(ours) - 1) + [True]
+
+
 def test_inferred_flags_are_those_of_the_transcription(shared: Path) -> None:
     """The transcription says so in a comment at the end of the row's line."""
     text = (shared / "paper" / "reported.yaml").read_text()
