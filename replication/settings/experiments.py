@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from replication.settings.base import Name, Strict
-from replication.settings.network import Head, MultiScale, Recipe
-
-Flavour = Literal["caffe", "torchvision"]
+from replication.settings.network import Flavour, Head, MultiScale, Recipe
 
 # How many atrous rates the rows that a run fills can use (the paper's tables 1 to 3).
 RATES_NEEDED = {"aspp_s": (3, 4), "aspp_l": (3, 4)}
