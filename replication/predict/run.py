@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,14 @@ class Setting:
     crf: CrfParameters | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data, for the record."""
-        crf = self.crf.model_dump() if self.crf else None
-        return {**asdict(self.fit), "scales": list(self.scales), "crf": crf}
+        """Return it as plain data, by the names of the command's options where it has one."""
+        return {
+            "fit": self.fit.way,
+            "size": self.fit.size,
+            "tile_overlap": self.fit.overlap,
+            "scales": list(self.scales),
+            "crf": self.crf.model_dump() if self.crf else None,
+        }
 
 
 @dataclass(frozen=True)
