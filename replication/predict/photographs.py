@@ -17,6 +17,7 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".ppm", ".pgm", ".jp2", ".avif"),
 )
+_DEEP = ("PNG", "PPM")  # have 16 bits at most, though Pillow opens some of them as 32
 # What Pillow raises on broken files: SyntaxError for a broken PNG chunk is no mistake.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, struct.error, zlib.error)
 
@@ -81,8 +82,7 @@ def read_photograph(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         with Image.open(io.BytesIO(raw)) as image:
             image.load()
             upright = ImageOps.exif_transpose(image)
-            # A PNG has 16 bits at most, though Pillow before 11 opens them as 32.
-            if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format == "PNG"):
+            if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format in _DEEP):
                 grey = (np.asarray(upright).astype(np.uint32) >> 8).astype(np.uint8)  # (H, W)
                 return np.stack([grey] * 3, axis=2)
             if upright.mode in ("I", "F"):
