@@ -98,7 +98,12 @@ class Scorer:
                 torch.autocast(self.device, torch.bfloat16, enabled=self.half),
             ):
                 scores = self.network(batch)[0].float().cpu().numpy()
-        except torch.OutOfMemoryError:
+        except (
+            RuntimeError
+        ) as error:  # torch.OutOfMemoryError is one; a CPU's has no type of its own
+            short = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+            if not short:
+                raise
             raise ReplicationError(
                 f"an input of {image.shape[2]} x {image.shape[1]} pixels needs more memory than "
                 f"{self.device} has; use --fit tile, or a smaller --size"

@@ -160,3 +160,28 @@ def test_a_network_that_has_diverged_is_named(network: DeepLab) -> None:
     finally:
         with torch.no_grad():
             bias.copy_(before)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 90.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_too_little_memory_is_one_line(network: DeepLab, error: RuntimeError) -> None:
+    def fail(images: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    scorer = Scorer(network, "cpu", "32-true")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "forward", fail)
+        with pytest.raises(ReplicationError) as caught:
+            fit_and_score(scorer, photograph(70, 90), Fit("pad", 57))
+        assert str(caught.value) == (
+            "an input of 97 x 73 pixels needs more memory than cpu has; use --fit tile, or a "
+            "smaller --size"
+        )
+        patch.setattr(network, "forward", lambda _: (_ for _ in ()).throw(RuntimeError("shape")))
+        with pytest.raises(RuntimeError, match="shape"):
+            fit_and_score(scorer, photograph(70, 90), Fit("pad", 57))
