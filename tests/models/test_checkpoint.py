@@ -21,10 +21,9 @@ from replication.models.checkpoint import (
 )
 from replication.models.deeplab import DeepLab
 from replication.plan import Plan, scale
-from replication.settings import Profile, Run
+from replication.settings import Experiments, Profile, Run, parse
 
 HERE = Path(__file__).resolve().parents[2]
-RECIPE = {"policy": "poly", "batch_size": 2, "iterations": 4, "base_lr": 0.001}
 LARGE_FOV = {"kernel": 3, "rates": [12], "channels": 1_024, "average_pool": True}
 PLAIN = {"kernel": 1, "rates": [1], "channels": None, "average_pool": False}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -45,7 +44,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 def plan(name: str) -> Plan:
     values = yaml.safe_load((HERE / "profiles" / "smoke.yaml").read_text())
     values |= {"width": 1 / 16, "crop": 65, "test_size": 57}
-    run = {"about": "", "backbone": "vgg16", "search": "s", "recipe": RECIPE, **NETWORKS[name]}
+    run = parse(Experiments, HERE / "experiments.yaml").runs["aspp_l"].model_dump() | NETWORKS[name]
     return scale("made_up", Run.model_validate(run), "smoke", Profile(**values))
 
 

@@ -30,7 +30,7 @@ def test_the_file_alone_gives_the_scores_and_labels_of_the_pipeline(
     tiny: Settings, trained: Path, tmp_path: Path
 ) -> None:
     stages.score(load(tiny.root), RUN)
-    images = tiny.place("datasets") / "images"
+    (images,) = tiny.place("datasets").rglob("images")
     scores = tiny.place("scores", RUN, SEED)
     out = tmp_path / "out"
     chosen = [str(images / f"{name}.png") for name in ("v0", "v1")]

@@ -191,7 +191,7 @@ def test_record_and_curve_say_what_was_done(tiny: Settings) -> None:
     assert notes["configuration"] == record["configuration"]
     assert (notes["data"], notes["test_size"], notes["seed"]) == ("made up", 57, SEED)
     assert notes["hashes"] == {
-        "data": sha256_file(tiny.place("datasets") / "meta.json"),
+        "data": record["data"]["meta_sha256"],
         "initial_weights": sha256_file(tiny.root / "backbone.safetensors"),
         "fingerprint": record["fingerprint"],
     }
