@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from replication.errors import ReplicationError
 from replication.settings import (
+    Architecture,
     Experiments,
     Flavour,
     Head,
@@ -51,6 +52,17 @@ class Plan:
     rescale: tuple[float, ...] = (1.0,)
     init: str | None = None
     data: str = "voc2012"
+
+    @property
+    def architecture(self) -> Architecture:
+        """What of it makes the network."""
+        return Architecture(
+            backbone=self.backbone,
+            flavour=self.flavour,
+            width=self.profile.width,
+            head=self.head,
+            multi_scale=self.multi_scale,
+        )
 
     @property
     def comparable(self) -> bool:

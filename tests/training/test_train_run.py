@@ -185,9 +185,17 @@ def test_record_and_curve_say_what_was_done(tiny: Settings) -> None:
     state = load_file(out / "weights.safetensors")
     assert record["parameters"] == sum(value.numel() for value in state.values())
     with safe_open(out / "weights.safetensors", "pt") as file:
+        assert list(file.metadata()) == ["replication"]  # two would come in random order
         notes = json.loads(file.metadata()["replication"])
     assert notes["classes"] == ["ground", "sheep", "tree"]
     assert notes["configuration"] == record["configuration"]
+    assert (notes["data"], notes["test_size"], notes["seed"]) == ("made up", 57, SEED)
+    assert notes["hashes"] == {
+        "data": record["data"]["meta_sha256"],
+        "initial_weights": sha256_file(tiny.root / "backbone.safetensors"),
+        "fingerprint": record["fingerprint"],
+    }
+    assert str(tiny.root) not in str(notes)
     rows = pd.read_csv(out / "curve.tsv", sep="\t")
     assert list(rows) == ["step", "loss", "lr"]
     # The row of step n holds the rate that update n - 1 (0-based) was made with.
