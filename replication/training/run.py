@@ -222,6 +222,6 @@ def _write(
         # equal bytes, else everything that is made from them is made again.
         save_file(state, part, metadata={"replication": json.dumps(notes)})
     with atomic_path(out / "curve.tsv") as part:
-        curves.table().to_csv(part, sep="\t", index=False)
+        curves.write(part)
     record["weights_sha256"] = sha256_file(out / "weights.safetensors")
     write_json(out / "train.json", record)
