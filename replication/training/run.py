@@ -227,6 +227,6 @@ def _write(
         },
     )
     with atomic_path(out / "curve.tsv") as part:
-        curves.table().to_csv(part, sep="\t", index=False)
+        curves.write(part)
     record["weights_sha256"] = sha256_file(out / "weights.safetensors")
     write_json(out / "train.json", record)

@@ -152,14 +152,14 @@ def test_interrupted_at_any_update_the_curve_is_whole(
     for file in last.parent.glob("live/plots/metrics/*.tsv"):
         file.write_text("")  # cut short by a crash
     live: list[list[str]] = []
-    table = run.Curves.table
+    write = run.Curves.write
 
-    def spy(self: run.Curves) -> pd.DataFrame:
-        path = self.folder / "plots" / "metrics" / "loss.tsv"
-        live.append([line.split("\t")[0] for line in path.read_text().splitlines()])
-        return table(self)
+    def spy(self: run.Curves, path: Path) -> None:
+        loss = self.folder / "plots" / "metrics" / "loss.tsv"
+        live.append([line.split("\t")[0] for line in loss.read_text().splitlines()])
+        write(self, path)
 
-    monkeypatch.setattr(run.Curves, "table", spy)
+    monkeypatch.setattr(run.Curves, "write", spy)
     train(tiny)
     rows = pd.read_csv(places(tiny)[0] / "curve.tsv", sep="\t")
     assert rows["step"].tolist() == [10, 20, 24]
