@@ -12,6 +12,7 @@ import typer
 from replication.crf.cli import app as crf
 from replication.errors import ReplicationError
 from replication.evaluation.cli import evaluate
+from replication.predict.cli import predict
 
 app = typer.Typer(
     help="DeepLab v2 (arXiv 1606.00915), replicated: from archives to the paper's tables.\n\n"
@@ -32,6 +33,7 @@ app.add_typer(stage, name="stage")
 app.add_typer(sample, name="sample")
 app.add_typer(crf, name="crf")
 app.command("evaluate")(evaluate)
+app.command("predict")(predict)
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")

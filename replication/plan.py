@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from replication.errors import ReplicationError
 from replication.settings import (
     IMAGENET,
+    Architecture,
     Experiments,
     Flavour,
     Head,
@@ -52,6 +53,17 @@ class Plan:
     rescale: tuple[float, ...] = (1.0,)
     init: str = IMAGENET
     data: str = "voc2012"
+
+    @property
+    def architecture(self) -> Architecture:
+        """What of it makes the network."""
+        return Architecture(
+            backbone=self.backbone,
+            flavour=self.flavour,
+            width=self.profile.width,
+            head=self.head,
+            multi_scale=self.multi_scale,
+        )
 
     @property
     def comparable(self) -> bool:

@@ -94,6 +94,19 @@ def test_families_have_the_stages_of_the_root() -> None:
             assert text == yaml.safe_dump(root[name]), f"{family}: {name}"
 
 
+def test_every_profile_has_the_keys_that_stages_depend_on() -> None:
+    # DVC knows no defaults: it refuses to record a stage whose parameter is not in the file.
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    asked: set[str] = set()
+    for stage in stages:
+        for entry in stage.get("do", stage).get("params", []):
+            if isinstance(entry, dict):
+                asked.update(entry.get("profiles/${profile}.yaml", []))
+    assert {"search_samples", "train_split"} <= asked
+    for path in (ROOT / "profiles").glob("*.yaml"):
+        assert asked <= yaml.safe_load(path.read_text()).keys(), path.name
+
+
 def test_plots_name_every_run() -> None:
     plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
     named = 0

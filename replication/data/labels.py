@@ -157,13 +157,18 @@ def decode_image(path: Name, raw: bytes) -> UInt8[np.ndarray, "H W 3"]:
                     f"{path}: the image has more than 8 bits a channel; save it with 8"
                 )
             image.load()
-            if image.mode in ("P", "PA", "LA"):  # Pillow warns of transparent palettes otherwise
-                return np.array(image.convert("RGBA").convert("RGB"))  # (H, W, 3)
-            return np.array(image.convert("RGB"))  # (H, W, 3)
+            return to_rgb(image)
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise ReplicationError(
             f"{path}: the image is broken, cut short or of no known format ({error}); get it again"
         ) from None
+
+
+def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """Convert an opened image of 8 bits a channel: grey, CMYK, palette; alpha is dropped."""
+    if image.mode in ("P", "PA", "LA"):  # Pillow warns of transparent palettes otherwise
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"))
 
 
 def read_image(path: Name) -> UInt8[np.ndarray, "H W 3"]:

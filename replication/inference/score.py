@@ -5,9 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from PIL import Image
 from safetensors.torch import load_file
@@ -18,11 +16,11 @@ from replication.atomic import write_json
 from replication.data.canonical import DataSet
 from replication.data.labels import read_image
 from replication.errors import ReplicationError
+from replication.inference.fit import padded
 from replication.inference.store import write_scores
 from replication.models.deeplab import DeepLab
 from replication.plan import Plan, evaluated_ids
 from replication.provenance import peak_memory_mib, sha256_file
-from replication.training.crops import to_network_input
 from replication.training.device import choose_device, choose_precision
 
 
@@ -32,11 +30,10 @@ def padded_input(path: Path, size: int) -> Float[Tensor, "3 S S"]:
     Raises:
         ReplicationError: the image is larger than ``size``.
     """
-    image = to_network_input(read_image(path))
+    image = read_image(path)
     height, width = image.shape[:2]
     _check_size(path, width, height, size)
-    tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))  # (3, H, W)
-    return F.pad(tensor, (0, size - width, 0, size - height))
+    return padded(image, size, size)
 
 
 def _check_size(path: Path, width: int, height: int, size: int) -> None:

@@ -1,16 +1,14 @@
 """Others' trained networks as ours, to be scored: the authors' VGG-16, ResNet-101, and a port's."""
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from replication.atomic import atomic_path
 from replication.data.palette import VOC_CLASSES
 from replication.errors import ReplicationError
 from replication.models.caffemodel import Blobs, read_caffemodel
+from replication.models.checkpoint import write_checkpoint
 from replication.models.deeplab import DeepLab
 from replication.models.foreign import (
     Find,
@@ -102,13 +100,13 @@ def write_converted(path: Path, plan: Plan, num_classes: int, out: Path) -> None
     """
     state = convert(path, plan, num_classes)
     voc = num_classes == len(VOC_CLASSES)
-    notes = {
-        "run": plan.run,
-        "profile": plan.profile_name,
-        "classes": list(VOC_CLASSES) if voc else [f"class {k}" for k in range(num_classes)],
-        "configuration": plan.configuration(),
-        "converted_from": {"file": path.name, "sha256": sha256_file(path)},
-    }
-    with atomic_path(out) as part:
-        tensors = {name: value.contiguous() for name, value in state.items()}
-        save_file(tensors, part, metadata={"replication": json.dumps(notes)})
+    write_checkpoint(
+        out,
+        state,
+        run=plan.run,
+        profile=plan.profile_name,
+        classes=list(VOC_CLASSES) if voc else [f"class {k}" for k in range(num_classes)],
+        test_size=plan.profile.test_size,
+        configuration=plan.configuration(),
+        converted_from={"file": path.name, "sha256": sha256_file(path)},
+    )

@@ -13,6 +13,7 @@ from replication.models.resnet_weights import ResNetWeights, fill
 from replication.models.vgg import VGG16
 from replication.models.weights import BackboneWeights
 from replication.plan import Plan
+from replication.settings import Architecture
 
 
 class DeepLab(nn.Module):
@@ -23,15 +24,16 @@ class DeepLab(nn.Module):
     scores are the maximum over the scales, in training and testing.
     """
 
-    def __init__(self, plan: Plan, num_classes: int) -> None:
+    def __init__(self, plan: Plan | Architecture, num_classes: int) -> None:
+        made = plan.architecture if isinstance(plan, Plan) else plan
         super().__init__()
         self.backbone: VGG16 | ResNet101
-        if plan.backbone == "resnet101":
-            self.backbone = ResNet101(plan.profile.width, plan.flavour)
+        if made.backbone == "resnet101":
+            self.backbone = ResNet101(made.width, made.flavour)
         else:
-            self.backbone = VGG16(plan.profile.width, average_pool=plan.head.average_pool)
-        self.classifier = Classifier(self.backbone.out_channels, num_classes, plan.head)
-        self.scales = plan.multi_scale.scales if plan.multi_scale else [1.0]
+            self.backbone = VGG16(made.width, average_pool=made.head.average_pool)
+        self.classifier = Classifier(self.backbone.out_channels, num_classes, made.head)
+        self.scales = made.multi_scale.scales if made.multi_scale else [1.0]
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
         return fuse(self.branches(images))

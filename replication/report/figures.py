@@ -2,6 +2,7 @@
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -60,23 +61,25 @@ def copy_figures(figures_dir: Path, out: Path, *, named: str) -> list[Figure]:
         _log.warning("%s is no list of captions (%s): the report shows no figures", path, first)
         return []
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    figures = []
-    for caption in captions:
-        picture, src = figures_dir / f"{caption.name}.png", f"figures/{caption.name}.webp"
-        try:
-            with Image.open(picture) as image:
-                width, height = image.size
-                image.convert("RGB").save(out / src, lossless=True)
-        except OSError as error:
-            _log.warning("%s can't be read (%s): the report goes without it", picture, error)
-            continue
-        figures.append(
-            Figure(
-                caption=caption,
-                src=src,
-                width=width,
-                height=height,
-                print_file=f"{named}/{caption.name}.pdf",
-            )
-        )
-    return figures
+    with ThreadPoolExecutor() as pool:  # Pillow encodes outside Python's lock
+        figures = pool.map(lambda caption: _copy(caption, figures_dir, out, named), captions)
+        return [figure for figure in figures if figure is not None]
+
+
+def _copy(caption: Caption, figures_dir: Path, out: Path, named: str) -> Figure | None:
+    """Copy one figure; None, and a line in the log, where its file can't be read."""
+    picture, src = figures_dir / f"{caption.name}.png", f"figures/{caption.name}.webp"
+    try:
+        with Image.open(picture) as image:
+            width, height = image.size
+            image.convert("RGB").save(out / src, lossless=True)
+    except OSError as error:
+        _log.warning("%s can't be read (%s): the report goes without it", picture, error)
+        return None
+    return Figure(
+        caption=caption,
+        src=src,
+        width=width,
+        height=height,
+        print_file=f"{named}/{caption.name}.pdf",
+    )

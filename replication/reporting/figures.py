@@ -2,22 +2,27 @@
 
 A figure is a module with a function ``make``, which draws it from what is on disk and returns its
 caption; what it needs and does not find is a ReplicationError. Then the figure is left out, with a
-line that says why, and the others are drawn.
+line that says why, and the others are drawn. Figures know nothing of each other: where there are
+several cores, several are drawn at a time.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 
 from replication.errors import ReplicationError
+from replication.evaluation.parallel import over_images
 from replication.plan import Settings
 from replication.reporting.captions import Caption, write_captions
 from replication.reporting.context import Context
 
 Maker = Callable[[Context], Caption]
+
+_FEW = 3  # figures that a process must have to be worth starting
 
 # By the figure's name, which is that of its files, the module that makes it. Figures 9 and 11 to 13
 # show networks and data sets that are not here.
@@ -50,23 +55,38 @@ def makers(settings: Settings) -> dict[str, Maker]:
     return all_makers
 
 
+def _draw(name: str, make: Maker, context: Context) -> tuple[str, Caption | str]:
+    """Return the figure's name and its caption, or why it is left out."""
+    try:
+        return name, make(context)
+    except ReplicationError as reason:
+        return name, str(reason)
+
+
 def draw_figures(settings: Settings, chosen: Mapping[str, Maker] | None = None) -> list[Caption]:
     """Draw figures/<profile>/NAME.png and .pdf, and write captions.json last.
 
     Args:
-        settings: of the repository's root and profile.
+        settings: of the repository's root and profile; ``params.jobs`` processes draw.
         chosen: what makes each figure, by name; all figures if None.
 
     Returns:
-        The captions of the figures that were drawn.
+        The captions of the figures that were drawn, in the order of the names.
     """
-    context, captions = Context(settings), []
-    for name, make in (makers(settings) if chosen is None else chosen).items():
-        try:
-            captions.append(make(context))
-        except ReplicationError as reason:
-            print(f"figures: {name} is left out: {reason}", file=sys.stderr)
-            for old in settings.place("figures").glob(f"{name}.*"):  # of an earlier time
-                old.unlink()
+    wanted = makers(settings) if chosen is None else chosen
+    context = Context(settings)
+    with suppress(ReplicationError):  # the figures that show it will say so
+        _ = context.example  # looks at every label: once, before the processes part
+    tasks = [(name, make, context) for name, make in wanted.items()]
+    made = dict(over_images(_draw, tasks, "figures", settings.params.jobs, _FEW, unit="figure"))
+    captions = []
+    for name in wanted:
+        drawn = made[name]
+        if isinstance(drawn, Caption):
+            captions.append(drawn)
+            continue
+        print(f"figures: {name} is left out: {drawn}", file=sys.stderr)
+        for old in settings.place("figures").glob(f"{name}.*"):  # of an earlier time
+            old.unlink()
     write_captions(captions, settings.place("figures"))
     return captions

@@ -9,14 +9,15 @@ Three kinds of file, each validated in full before anything runs:
 A mistake becomes one line: file, key, value, cure (`reading`). Nothing here imports torch.
 """
 
-from replication.settings.experiments import IMAGENET, Experiments, Flavour, Run
-from replication.settings.network import Head, MultiScale, Recipe
+from replication.settings.experiments import IMAGENET, Experiments, Run
+from replication.settings.network import Architecture, Flavour, Head, MultiScale, Recipe
 from replication.settings.params import Archives, Params
 from replication.settings.profile import Profile
 from replication.settings.reading import parse, read_yaml
 
 __all__ = [
     "IMAGENET",
+    "Architecture",
     "Archives",
     "Experiments",
     "Flavour",

@@ -9,9 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from replication.settings.base import Name, Strict
-from replication.settings.network import Head, MultiScale, Recipe
-
-Flavour = Literal["caffe", "torchvision"]
+from replication.settings.network import Flavour, Head, MultiScale, Recipe
 
 IMAGENET = "imagenet"
 

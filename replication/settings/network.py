@@ -1,4 +1,4 @@
-"""What a run is made of: recipe, head, scales of the input."""
+"""What a run is made of: recipe, head, scales of the input; and what of it makes a network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from replication.settings.base import Strict
 
 Rate = Annotated[int, Field(ge=1, le=64)]
+Flavour = Literal["caffe", "torchvision"]
 
 
 class Recipe(Strict):
@@ -74,3 +75,17 @@ class MultiScale(Strict):
                 f"`scales` is {self.scales}; begin with 1 and let each be smaller than the last"
             )
         return self
+
+
+class Architecture(Strict):
+    """What decides a network's layers and their shapes, beside the number of classes.
+
+    Attributes:
+        width: factor on the channels of the backbone's layers; the head's are given as they are.
+    """
+
+    backbone: Literal["vgg16", "resnet101"]
+    flavour: Flavour = "caffe"
+    width: Annotated[float, Field(gt=0, le=1)]
+    head: Head
+    multi_scale: MultiScale | None = None

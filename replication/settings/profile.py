@@ -32,6 +32,7 @@ class Profile(Strict):
     score_batch: Annotated[int, Field(ge=1)]
     limit_eval: Annotated[int, Field(ge=1)] | None
     search_samples: Annotated[int, Field(ge=1)] = 100  # images of the CRF's search
+    search_every: Annotated[int, Field(ge=1)] = 1  # every so many values of its coarse grid's axes
 
     @model_validator(mode="after")
     def _sizes_fit_the_stride(self) -> Profile:

@@ -59,7 +59,8 @@ def prepare(settings: Settings, data: str) -> None:
     from replication.data.sets import prepare_set
 
     into = settings.place("datasets", data)
-    if left_out(settings.leaves_out_data(data), into):
+    if (reason := settings.leaves_out_data(data)) is not None:
+        write_json(into / "meta.json", {"left_out": reason})  # the file that later stages wait for
         return
     if settings.profile.data == "folder":
         folder = settings.params.data.folder

@@ -19,6 +19,7 @@ TRIMAP = 10
 
 def search(settings: Settings, name: str) -> None:
     """Cross-validate the CRF's parameters on one run's scores: scores/ -> searches/."""
+    from replication.crf.grid import COARSE
     from replication.crf.published import measure_published
     from replication.crf.search import draw, items_of
     from replication.crf.search import search as search_points
@@ -53,6 +54,7 @@ def search(settings: Settings, name: str) -> None:
         items,
         fixed,
         out,
+        grid=COARSE.thinned(settings.profile.search_every),
         mode="exact" if crf.search.mode == "exact" else None,
         jobs=jobs,
         cluster=cluster,

@@ -1,12 +1,12 @@
 """What happens around the updates: a progress bar, curves, and a checkpoint to go on from."""
 
+import csv
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import pandas as pd
 from dvclive.live import Live
 from tqdm import tqdm
 
@@ -113,9 +113,11 @@ class Curves(L.Callback):
         if repo is not None:
             repo.close()
 
-    def table(self) -> pd.DataFrame:
-        """Return the curves as one table: step, loss, lr."""
-        return pd.DataFrame(self.rows, columns=["step", "loss", "lr"])
+    def write(self, path: Path) -> None:
+        """Write the curves as one table with tabs: step, loss, lr."""
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            table = csv.writer(stream, delimiter="\t", lineterminator="\n")
+            table.writerows([("step", "loss", "lr"), *self.rows])
 
 
 class Checkpoints(L.Callback):

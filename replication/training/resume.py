@@ -19,12 +19,12 @@ def code_hash() -> str:
     """Hash the source of what decides the weights: runs of other code are trained again.
 
     Comments, docstrings and layout don't count, nor does the pre-training (its file has a hash of
-    its own) nor what converts others' networks: a corrected comment must not throw away days of
-    training.
+    its own), what converts others' networks, and what the weights' file says of them: a corrected
+    comment must not throw away days of training.
     """
     digest = hashlib.sha256()
     for path in sorted([*_PACKAGE.glob("models/*.py"), *_PACKAGE.glob("training/*.py")]):
-        if path.name not in ("pretrain.py", "convert.py"):
+        if path.name not in ("pretrain.py", "convert.py", "checkpoint.py"):
             digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0{_bare(path)}\n".encode())
     return digest.hexdigest()
 

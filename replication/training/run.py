@@ -1,6 +1,5 @@
 """Train one run for one seed: from canonical data and initial weights to trained weights."""
 
-import json
 import logging
 import shutil
 import warnings
@@ -10,13 +9,13 @@ from typing import Any
 import lightning as L
 import torch
 from rich.console import Console
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from replication.atomic import atomic_path, write_json
 from replication.data.canonical import DataSet
 from replication.data.guard import refuse_overlap
 from replication.errors import ReplicationError
+from replication.models.checkpoint import own_palette, write_checkpoint
 from replication.models.deeplab import DeepLab, InitialWeights, build
 from replication.models.heads import field_of_view
 from replication.plan import Plan
@@ -210,18 +209,24 @@ def _write(
 ) -> None:
     """Write weights first and the record last: a record means that the run is whole."""
     (out / "train.json").unlink(missing_ok=True)
-    state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    notes = {
-        "run": plan.run,
-        "profile": plan.profile_name,
-        "classes": dataset.classes,
-        "configuration": plan.configuration(),
-    }
-    with atomic_path(out / "weights.safetensors") as part:
-        # One entry: safetensors writes several in random order, and equal weights should have
-        # equal bytes, else everything that is made from them is made again.
-        save_file(state, part, metadata={"replication": json.dumps(notes)})
+    write_checkpoint(
+        out / "weights.safetensors",
+        model.state_dict(),
+        run=plan.run,
+        profile=plan.profile_name,
+        seed=record["seed"],
+        data=dataset.name,
+        classes=list(dataset.classes),
+        palette=own_palette(dataset.palette),
+        test_size=plan.profile.test_size,
+        configuration=plan.configuration(),
+        hashes={
+            "data": record["data"]["meta_sha256"],
+            "initial_weights": record["backbone"]["sha256"],
+            "fingerprint": record["fingerprint"],
+        },
+    )
     with atomic_path(out / "curve.tsv") as part:
-        curves.table().to_csv(part, sep="\t", index=False)
+        curves.write(part)
     record["weights_sha256"] = sha256_file(out / "weights.safetensors")
     write_json(out / "train.json", record)

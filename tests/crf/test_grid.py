@@ -17,6 +17,16 @@ def test_the_coarse_grid_is_the_papers() -> None:
     assert len(COARSE.points()) == 128
 
 
+def test_a_thinned_grid_has_every_third_value_at_three_times_the_step() -> None:
+    thinned = COARSE.thinned(3)
+    assert set(thinned.points()) == set(product((3, 6), (30, 60, 90), (3, 6)))
+    assert (thinned.w1.step, thinned.sigma_alpha.step, thinned.sigma_beta.step) == (3, 30, 3)
+    assert COARSE.thinned(1) == COARSE
+    single = COARSE.thinned(8)  # one value an axis, which finer rounds then leave alone
+    assert single.points() == [Point(3, 30, 3)]
+    assert finer(Point(3, 30, 3), single, 1, single.points()) == []
+
+
 @pytest.mark.parametrize(
     ("text", "values", "step"),
     [

@@ -152,14 +152,14 @@ def test_interrupted_at_any_update_the_curve_is_whole(
     for file in last.parent.glob("live/plots/metrics/*.tsv"):
         file.write_text("")  # cut short by a crash
     live: list[list[str]] = []
-    table = run.Curves.table
+    write = run.Curves.write
 
-    def spy(self: run.Curves) -> pd.DataFrame:
-        path = self.folder / "plots" / "metrics" / "loss.tsv"
-        live.append([line.split("\t")[0] for line in path.read_text().splitlines()])
-        return table(self)
+    def spy(self: run.Curves, path: Path) -> None:
+        loss = self.folder / "plots" / "metrics" / "loss.tsv"
+        live.append([line.split("\t")[0] for line in loss.read_text().splitlines()])
+        write(self, path)
 
-    monkeypatch.setattr(run.Curves, "table", spy)
+    monkeypatch.setattr(run.Curves, "write", spy)
     train(tiny)
     rows = pd.read_csv(places(tiny)[0] / "curve.tsv", sep="\t")
     assert rows["step"].tolist() == [10, 20, 24]
@@ -185,9 +185,17 @@ def test_record_and_curve_say_what_was_done(tiny: Settings) -> None:
     state = load_file(out / "weights.safetensors")
     assert record["parameters"] == sum(value.numel() for value in state.values())
     with safe_open(out / "weights.safetensors", "pt") as file:
+        assert list(file.metadata()) == ["replication"]  # two would come in random order
         notes = json.loads(file.metadata()["replication"])
     assert notes["classes"] == ["ground", "sheep", "tree"]
     assert notes["configuration"] == record["configuration"]
+    assert (notes["data"], notes["test_size"], notes["seed"]) == ("made up", 57, SEED)
+    assert notes["hashes"] == {
+        "data": record["data"]["meta_sha256"],
+        "initial_weights": sha256_file(tiny.root / "backbone.safetensors"),
+        "fingerprint": record["fingerprint"],
+    }
+    assert str(tiny.root) not in str(notes)
     rows = pd.read_csv(out / "curve.tsv", sep="\t")
     assert list(rows) == ["step", "loss", "lr"]
     # The row of step n holds the rate that update n - 1 (0-based) was made with.

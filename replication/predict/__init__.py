@@ -1,0 +1,1 @@
+"""Anyone's images through a trained network: what `replication predict` does."""

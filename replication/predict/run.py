@@ -1,0 +1,124 @@
+"""From images and one checkpoint to label maps, overlays and scores, an image at a time."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm
+
+from replication.atomic import atomic_path
+from replication.crf.engine import DEFAULT
+from replication.crf.labelling import prepare, refine_many
+from replication.crf.parameters import CrfParameters
+from replication.data.labels import write_label
+from replication.errors import ReplicationError
+from replication.evaluation.run import best_class
+from replication.inference.fit import Fit, Fitted, Scorer, fit_and_score
+from replication.inference.store import write_scores
+from replication.models.checkpoint import Notes
+from replication.predict.overlay import draw_overlay
+from replication.predict.photographs import read_photograph
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What decides the labels, beside image and checkpoint; ``crf`` None: the network's own."""
+
+    fit: Fit
+    scales: Sequence[float]
+    crf: CrfParameters | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, by the names of the command's options where it has one."""
+        return {
+            "fit": self.fit.way,
+            "size": self.fit.size,
+            "tile_overlap": self.fit.overlap,
+            "scales": list(self.scales),
+            "crf": self.crf.model_dump() if self.crf else None,
+        }
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an image's results go; overlay and scores are None where they are not wanted."""
+
+    label: Path
+    overlay: Path | None
+    scores: Path | None
+
+    def paths(self) -> list[Path]:
+        """Return every file that is wanted."""
+        return [path for path in (self.label, self.overlay, self.scores) if path is not None]
+
+    def is_whole(self) -> bool:
+        """Whether all of them are there."""
+        return all(path.is_file() for path in self.paths())
+
+
+def target_of(image: Path, out: Path, *, overlay: bool, scores: bool) -> Target:
+    """Return where an image's results go: under ``out``, by its name without suffix."""
+    return Target(
+        out / f"{image.stem}.png",
+        out / "overlays" / f"{image.stem}.png" if overlay else None,
+        out / "scores" / f"{image.stem}.npz" if scores else None,
+    )
+
+
+def predict(
+    tasks: Sequence[tuple[Path, Target]], scorer: Scorer, notes: Notes, setting: Setting
+) -> None:
+    """Label every image and write its results, the label map last.
+
+    An image that can't be read, or not be labelled, is named on the way; the others are done.
+
+    Raises:
+        ReplicationError: some images failed; says how many.
+    """
+    if setting.crf is not None:
+        prepare(DEFAULT, "exact")
+    failed: list[str] = []
+    with tqdm(tasks, desc="predict", unit="image", disable=None) as bar:
+        for path, target in bar:
+            try:
+                _predict_one(path, target, scorer, notes, setting)
+            except ReplicationError as error:
+                said = str(error)
+                failed.append(said if str(path) in said else f"{path}: {said}")
+                if len(tasks) > 1:
+                    tqdm.write(f"error: {failed[-1]}", file=sys.stderr)
+    if failed:
+        raise ReplicationError(
+            failed[0]
+            if len(tasks) == 1
+            else f"{len(failed)} of {len(tasks)} images failed, named above; the others are done"
+        )
+
+
+def _predict_one(
+    path: Path, target: Target, scorer: Scorer, notes: Notes, setting: Setting
+) -> None:
+    image = read_photograph(path)
+    fitted = fit_and_score(scorer, image, setting.fit)
+    label = _label(image, fitted, setting.crf, str(path))
+    if target.scores is not None:
+        write_scores(target.scores, fitted.scores)
+    if target.overlay is not None:
+        picture = draw_overlay(image, label, notes.classes, notes.colours)
+        with atomic_path(target.overlay) as part:
+            picture.save(part, format="PNG")
+    write_label(target.label, label, notes.colours)
+
+
+def _label(
+    image: UInt8[np.ndarray, "H W 3"], fitted: Fitted, crf: CrfParameters | None, name: str
+) -> UInt8[np.ndarray, "H W"]:
+    scores = fitted.enlarged((image.shape[0], image.shape[1]), name)  # (C, H, W)
+    if crf is None:
+        return best_class(scores)
+    (refined,) = refine_many(scores, image, [crf], DEFAULT)
+    return refined.labels
