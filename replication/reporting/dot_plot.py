@@ -69,7 +69,8 @@ class Block:
 def make(context: Context) -> Caption:
     """Draw the dot plot from results/; ReplicationError where nothing has been evaluated."""
     reported = paper.load()
-    tables = [compare(t, context.evidence, reported) for t in reported.tables.values()]
+    compared = (compare(t, context.evidence, reported) for t in reported.tables.values())
+    tables = [table for table in compared if table.results()]
     results = context.results(reported.runs())
     if not results:
         raise ReplicationError(
