@@ -38,7 +38,7 @@ def test_everything_is_drawn_and_described(
     left_out = dict(re.findall("figures: (.*?) is left out: (.*)", capsys.readouterr().err))
     # the CRF finds the truth everywhere here, and nothing has been searched
     assert "makes no image worse" in left_out.pop("figure14")
-    assert list(left_out) == ["crf_search_vgg_large_fov", "crf_search_vgg_aspp"]
+    assert list(left_out) == [f"crf_search_{n}" for n in context.settings.experiments.searches]
     found = captions(context)
     assert list(found) == [name for name in ORDER if name != "figure14"]
     for name, caption in found.items():
