@@ -82,6 +82,11 @@ class Plan:
         """The split that is trained on: the profile says which of VOC's; others have but one."""
         return self.profile.train_split if self.data == "voc2012" else "train"
 
+    @property
+    def tiled(self) -> bool:
+        """Whether images are scored in overlapping tiles: Cityscapes' (section 4.4)."""
+        return self.data.startswith("cityscapes")
+
     def configuration(self) -> dict[str, Any]:
         """Return everything that decides the weights, as plain data, for results and hashes."""
         return {

@@ -2,11 +2,13 @@
 
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -16,7 +18,7 @@ from replication.atomic import write_json
 from replication.data.canonical import DataSet
 from replication.data.labels import read_image
 from replication.errors import ReplicationError
-from replication.inference.fit import padded
+from replication.inference.fit import Fit, Scorer, fit_and_score, padded
 from replication.inference.store import write_scores
 from replication.models.deeplab import DeepLab
 from replication.plan import Plan, evaluated_ids
@@ -75,6 +77,47 @@ def load_trained(plan: Plan, num_classes: int, weights: Path) -> DeepLab:
     return model.eval()
 
 
+# An image's name, its scores (C, h, w), and the seconds that the network took for it.
+_Scored = Iterator[tuple[str, Float32[np.ndarray, "C h w"], float]]
+
+
+def _by_batches(
+    model: DeepLab, plan: Plan, paths: dict[str, Path], device: str, precision: str
+) -> _Scored:
+    names, size, batch = list(paths), plan.profile.test_size, plan.profile.score_batch
+    for first in range(0, len(names), batch):
+        some = names[first : first + batch]
+        images = torch.stack([padded_input(paths[name], size) for name in some]).to(
+            device, memory_format=torch.channels_last
+        )  # (B, 3, S, S)
+        before = time.perf_counter()
+        with (
+            torch.inference_mode(),
+            torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"),
+        ):
+            scores = model(images).float().cpu().numpy()  # (B, C, s, s), s = (S - 1) / 8 + 1
+        seconds = (time.perf_counter() - before) / len(some)
+        for name, one in zip(some, scores, strict=True):
+            yield name, one, seconds
+
+
+def _by_tiles(
+    model: DeepLab, plan: Plan, paths: dict[str, Path], device: str, precision: str
+) -> _Scored:
+    scorer = Scorer(model, device, precision)
+    fit = Fit("tile", plan.profile.test_size, _overlap(plan))
+    for name, path in paths.items():
+        image = read_image(path)
+        before = time.perf_counter()
+        scores = fit_and_score(scorer, image, fit).scores
+        yield name, scores, time.perf_counter() - before
+
+
+def _overlap(plan: Plan) -> int:
+    """A third of a tile, as `replication predict` has it; the paper does not give its own."""
+    return plan.profile.test_size // 3
+
+
 def score(
     plan: Plan,
     dataset: DataSet,
@@ -86,7 +129,8 @@ def score(
 ) -> dict[str, Any]:
     """Write scores (C, h, w) float16 of every evaluated image to ``out/ID.npz``; return a record.
 
-    Images are padded to the profile's test size with the mean at the bottom and right. The scores
+    Images are padded to the profile's test size with the mean at the bottom and right; those of
+    Cityscapes are cut into overlapping tiles of that size, whose scores are blended. The scores
     are those before softmax, for a run of several scales the maximum over them;
     `replication.inference.enlarge` brings them to the image's size.
     """
@@ -96,29 +140,23 @@ def score(
     model = load_trained(plan, dataset.num_classes, weights)
     model = model.to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _check_sizes([dataset.image_path(name) for name in ids], plan.profile.test_size)
+    paths = {name: dataset.image_path(name) for name in ids}
+    if not plan.tiled:
+        _check_sizes(list(paths.values()), plan.profile.test_size)
     shutil.rmtree(out, ignore_errors=True)
     started = time.perf_counter()
     network_seconds = 0.0
-    batch = plan.profile.score_batch
-    bar = tqdm(total=len(ids), desc=f"score {plan.run}", unit="image", disable=None)
-    with torch.inference_mode(), bar:
-        for first in range(0, len(ids), batch):
-            some = ids[first : first + batch]
-            images = torch.stack(
-                [padded_input(dataset.image_path(i), plan.profile.test_size) for i in some]
-            ).to(device, memory_format=torch.channels_last)  # (B, 3, S, S)
-            before = time.perf_counter()
-            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
-                scores = model(images).float().cpu().numpy()  # (B, C, s, s), s = (S - 1) / 8 + 1
-            network_seconds += time.perf_counter() - before
-            for name, one in zip(some, scores, strict=True):
-                write_scores(out / f"{name}.npz", one)
-                bar.update()
+    scored = (_by_tiles if plan.tiled else _by_batches)(model, plan, paths, device, precision)
+    with tqdm(total=len(ids), desc=f"score {plan.run}", unit="image", disable=None) as bar:
+        for name, one, seconds in scored:
+            write_scores(out / f"{name}.npz", one)
+            network_seconds += seconds
+            bar.update()
     record = {
         "images": len(ids),
         "split": "val",
         "test_size": plan.profile.test_size,
+        "tile_overlap": _overlap(plan) if plan.tiled else None,
         "scales": model.scales,
         "weights_sha256": sha256_file(weights),
         "seconds": round(time.perf_counter() - started, 3),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,34 @@ def test_scores_are_those_of_each_image_alone(
     assert (record["device"], record["precision"]) == ("cpu", "32-true")
     assert record["seconds"] > 0
     assert record["peak_memory_mib"] > 0
+
+
+def test_cityscapes_is_scored_in_tiles(
+    tmp_path: Path, write_dataset: Callable[..., DataSet], weights: Path
+) -> None:
+    """A tile's scores where it lies alone, and those of an image that one tile holds."""
+    rng = np.random.default_rng(0)
+    sizes = {"large": (57, 137), "small": (33, 49)}
+    pixels = {
+        name: (rng.integers(0, 256, (*size, 3)).astype(np.uint8), np.zeros(size, np.uint8))
+        for name, size in sizes.items()
+    }
+    wide = write_dataset(pixels, ["ground", "sheep", "tree"])
+    tiled = replace(plan(), data="cityscapes")
+    record = score(tiled, wide, weights, tmp_path / "out", device="cpu", precision="32-true")
+    assert (record["test_size"], record["tile_overlap"]) == (57, 19)
+    small = read_scores(tmp_path / "out" / "small.npz", 3)[:, :5, :7]
+    expected = one_by_one(wide, weights, "small")[:, :5, :7]
+    np.testing.assert_allclose(small, expected, rtol=2e-3, atol=1e-4)
+    large = read_scores(tmp_path / "out" / "large.npz", 3)
+    assert large.shape == (3, 8, 18)  # (57 - 1) / 8 + 1, (137 - 1) / 8 + 1
+    image = pixels["large"][0]
+    # tiles of 57 that share at least 19: they begin at 0, 24, 48 and 80; the first score
+    # that two of them hold is at 24
+    first = torch.from_numpy((image[:, :57, ::-1].astype(np.float32) - MEAN).transpose(2, 0, 1))
+    with torch.inference_mode():
+        alone = load_trained(plan(), 3, weights)(first[None])[0].numpy()
+    np.testing.assert_allclose(large[:, :, :3], alone[:, :, :3], rtol=2e-3, atol=1e-4)
 
 
 def test_the_same_weights_give_the_same_scores_and_old_ones_go(
