@@ -1,4 +1,6 @@
-"""A figure in the layout of the paper's figure 6: image, truth, before and after the CRF.
+"""Figures 6, and 11 to 13 of the paper: image, truth, before and after the CRF.
+
+Figure 6 shows VOC 2012; 11 PASCAL-Context, 12 PASCAL-Person-Part, 13 Cityscapes.
 
 Which images: ``count`` evenly spaced ones of the sorted list of evaluated images, the middles of
 ``count`` equal parts. The rule looks at no result, so it can't flatter one.
@@ -10,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from replication.data.canonical import DataSet
-from replication.plan import OUTPUT_STRIDE
+from replication.errors import ReplicationError
+from replication.plan import OUTPUT_STRIDE, evaluated_ids
 from replication.reporting.captions import Caption
 from replication.reporting.context import Context
 from replication.reporting.pictures import (
@@ -27,18 +30,38 @@ COLUMNS = ("Image", "Ground truth", "Before CRF", "After CRF")
 COUNT = 4
 
 
-def make(context: Context) -> Caption:
-    """Draw figure 6 for the shown run; ReplicationError where it has not been refined."""
-    run, dataset = context.shown, context.dataset
+# The run whose images each figure shows: the one that the paper's table gives after the CRF.
+OTHER_SETS = {
+    "figure11": "context_resnet_msc_coco_aug_aspp",
+    "figure12": "person_part_resnet_msc_coco_aug",
+    "figure13": "cityscapes_resnet_aug_aspp",
+}
+
+
+def make(context: Context, *, name: str = "before_after") -> Caption:
+    """Draw figure 6 or one of `OTHER_SETS`; ReplicationError where its run is not refined."""
+    if name not in OTHER_SETS:
+        return _make(context, name, context.shown, "Figure 6: before and after the CRF")
+    run = OTHER_SETS[name]
+    record = context.place("refined", run) / "refine.json"
+    if not record.is_file():
+        raise ReplicationError(f"{record} does not exist: `dvc repro` refines the scores of {run}")
+    title = f"Figure {name.removeprefix('figure')}: {context.dataset_of(run).name}"
+    return _make(context, name, run, title)
+
+
+def _make(context: Context, figure: str, run: str, title: str) -> Caption:
+    dataset = context.dataset_of(run)
+    ids = evaluated_ids(context.settings.profile, dataset)
     scores, refined = context.place("scores", run), context.place("refined", run)
-    before_after(dataset, scores, refined, context.out("before_after"), run=run, ids=context.ids)
-    chosen = evenly_spaced(context.ids, COUNT)
+    before_after(dataset, scores, refined, context.out(figure), run=run, ids=ids)
+    chosen = evenly_spaced(ids, COUNT)
     return Caption(
-        name="before_after",
-        title="Figure 6: before and after the CRF",
+        name=figure,
+        title=title,
         caption=(
             f"Run {run} on val of {dataset.name}: image, ground truth, the network's labels and "
-            f"those after the fully connected CRF. Images: {len(chosen)} of {len(context.ids):,}, "
+            f"those after the fully connected CRF. Images: {len(chosen)} of {len(ids):,}, "
             "evenly spaced in the sorted list of names."
         ),
         alt=(

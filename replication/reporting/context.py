@@ -67,6 +67,11 @@ class Context:
         """VOC 2012 as the profile has it; ReplicationError where it has not been prepared."""
         return DataSet.open(self.settings.place("datasets", "voc2012"))
 
+    def dataset_of(self, run: str) -> DataSet:
+        """Return the data of ``run``; ReplicationError where it has not been prepared."""
+        data = self.settings.experiments.all_runs[run].data
+        return DataSet.open(self.settings.place("datasets", data))
+
     @cached_property
     def ids(self) -> list[str]:
         """The images that are scored, refined and measured."""

@@ -24,8 +24,7 @@ Maker = Callable[[Context], Caption]
 
 _FEW = 3  # figures that a process must have to be worth starting
 
-# By the figure's name, which is that of its files, the module that makes it. Figures 9 and 11 to 13
-# show networks and data sets that are not here.
+# By the figure's name, which is that of its files, the module that makes it.
 _MODULES = {
     "figure2": "figure2",
     "figure3": "figure3",
@@ -34,8 +33,12 @@ _MODULES = {
     "before_after": "before_after",  # figure 6
     "figure7": "figure7",
     "figure8": "figure8",
+    "figure9": "figure9",
     "figure10a": "figure10a",
     "figure10b": "figure10b",
+    "figure11": "before_after",  # PASCAL-Context
+    "figure12": "before_after",  # PASCAL-Person-Part
+    "figure13": "before_after",  # Cityscapes
     "figure14": "figure14",
     "paper_against_ours": "dot_plot",
     "learning_curves": "curves",
@@ -49,7 +52,10 @@ def makers(settings: Settings) -> dict[str, Maker]:
         make: Callable[..., Caption] = import_module(f"replication.reporting.{name}").make
         return make
 
-    all_makers: dict[str, Maker] = {name: module(place) for name, place in _MODULES.items()}
+    all_makers: dict[str, Maker] = {
+        name: partial(module(place), name=name) if place == "before_after" else module(place)
+        for name, place in _MODULES.items()
+    }
     for search in settings.experiments.searches:
         all_makers[f"crf_search_{search}"] = partial(module("heatmap"), search=search)
     return all_makers

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 
 from replication import stages
 from replication.errors import ReplicationError
+from replication.reporting.before_after import OTHER_SETS
 from replication.reporting.captions import Caption
 from replication.reporting.context import Context
 from replication.reporting.figures import draw_figures, makers
@@ -17,7 +19,8 @@ from replication.reporting.figures import draw_figures, makers
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
     *("figure2", "figure3", "figure4", "figure5", "before_after", "figure7", "figure8"),
-    *("figure10a", "figure10b", "figure14", "paper_against_ours", "learning_curves"),
+    *("figure9", "figure10a", "figure10b", "figure11", "figure12", "figure13", "figure14"),
+    *("paper_against_ours", "learning_curves"),
 ]
 Predict = Callable[..., None]
 
@@ -33,6 +36,10 @@ def test_everything_is_drawn_and_described(
     for run in ("poly_b10_20k", "aspp_s", "aspp_l"):
         predict(run)
         stages.evaluate(context.settings, run)
+    for data in ("pascal_context", "pascal_person_part", "cityscapes"):
+        shutil.copytree(context.dataset.root, context.settings.place("datasets", data))
+    for run in ("resnet_msc_coco_aug_aspp", *OTHER_SETS.values()):
+        predict(run)
     stages.figures(context.settings)
     folder = context.settings.place("figures")
     left_out = dict(re.findall("figures: (.*?) is left out: (.*)", capsys.readouterr().err))
@@ -50,6 +57,9 @@ def test_everything_is_drawn_and_described(
         assert caption["alt"]
         sentences = re.findall(r"[^.]\.( |$)", str(caption["caption"]).replace("...", ""))
         assert 1 <= len(sentences) <= 5, caption["caption"]
+    assert found["figure9"]["runs"] == ["aspp_l", "resnet_msc_coco_aug_aspp"]
+    for name, run in OTHER_SETS.items():
+        assert found[name]["runs"] == [run]
     assert found["figure5"]["runs"] == found["before_after"]["runs"] == ["aspp_l"]
 
 
@@ -105,7 +115,8 @@ def test_photographs_of_ones_own_stay_out_of_git_and_plots_name_every_figure(
     context: Context,
 ) -> None:
     ignored = re.findall(r"^/figures/photos/(\w+)\.\*$", (ROOT / ".gitignore").read_text(), re.M)
-    shown = {"figure3", "figure4", "figure5", "before_after", "figure8", "figure10a", "figure14"}
+    shown = {"figure3", "figure4", "figure5", "before_after", "figure8", "figure9"}
+    shown |= {"figure10a", "figure14"}
     assert set(ignored) == shown
     plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
     images = [Path(plot).stem for plot in plots if isinstance(plot, str)]
