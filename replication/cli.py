@@ -13,6 +13,7 @@ from replication.crf.cli import app as crf
 from replication.errors import ReplicationError
 from replication.evaluation.cli import evaluate
 from replication.predict.cli import predict
+from replication.submit.cli import submit
 
 app = typer.Typer(
     help="DeepLab v2 (arXiv 1606.00915), replicated: from archives to the paper's tables.\n\n"
@@ -34,6 +35,7 @@ app.add_typer(sample, name="sample")
 app.add_typer(crf, name="crf")
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
+app.command("submit")(submit)
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")
