@@ -13,6 +13,7 @@ from replication.crf.cli import app as crf
 from replication.errors import ReplicationError
 from replication.evaluation.cli import evaluate
 from replication.predict.cli import predict
+from replication.rehearsal.cli import estimate, rehearse
 from replication.submit.cli import submit
 
 app = typer.Typer(
@@ -36,6 +37,8 @@ app.add_typer(crf, name="crf")
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
 app.command("submit")(submit)
+app.command("rehearse")(rehearse)
+app.command("estimate")(estimate)
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")
