@@ -1,7 +1,7 @@
 """A rehearsal of a tiny profile by the real command, and the estimate against hand arithmetic."""
 
+import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,6 @@ def test_the_workspace_keeps_what_costs_and_lessens_the_rest(tiny: Settings) -> 
     random = load_file(work.params.data.backbone)
     assert random["conv5_3_W"].shape[0] == round(512 * settings.profile.width)
     assert work.params.seeds == params["seeds"][:1]
-    gone = replace(settings, root=tiny.root / "elsewhere")
-    assert not gone.root.exists()
 
 
 MEASURED: dict[str, Any] = {
@@ -102,7 +100,7 @@ def test_a_run_of_two_tables_counts_once_in_all() -> None:
     settings = paper()
     record = {"runs": {"poly_b10_20k": MEASURED, "aspp_s": MEASURED}, "val_images": {}}
     by_run, by_table = print_estimate(settings, record)
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))
+    console = Console(width=200, record=True, file=io.StringIO())
     console.print(by_run, by_table)
     lines = {
         line.split("│")[1].strip(): [part.strip() for part in line.split("│")[2:-1]]
