@@ -72,14 +72,20 @@ def test_a_dry_run_lists_every_stage_of_every_run(workspace: Path, profile: str)
         assert listed.index(f"search {search}") < listed.index(f"refine {run}")
 
 
-def test_every_profile_has_the_keys_that_stages_depend_on() -> None:
+def test_params_and_profiles_have_the_keys_that_stages_depend_on() -> None:
     # DVC knows no defaults: it refuses to record a stage whose parameter is not in the file.
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
     asked: set[str] = set()
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for stage in stages:
         for entry in stage.get("do", stage).get("params", []):
             if isinstance(entry, dict):
                 asked.update(entry.get("profiles/${profile}.yaml", []))
+                continue
+            value = params
+            for key in entry.split("."):
+                assert key in value, f"params.yaml: {entry}"
+                value = value[key]
     assert {"search_samples", "train_split"} <= asked
     for path in (ROOT / "profiles").glob("*.yaml"):
         assert asked <= yaml.safe_load(path.read_text()).keys(), path.name
