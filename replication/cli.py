@@ -13,6 +13,8 @@ from replication.crf.cli import app as crf
 from replication.errors import ReplicationError
 from replication.evaluation.cli import evaluate
 from replication.predict.cli import predict
+from replication.rehearsal.cli import estimate, rehearse
+from replication.submit.cli import submit
 
 app = typer.Typer(
     help="DeepLab v2 (arXiv 1606.00915), replicated: from archives to the paper's tables.\n\n"
@@ -34,6 +36,9 @@ app.add_typer(sample, name="sample")
 app.add_typer(crf, name="crf")
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
+app.command("submit")(submit)
+app.command("rehearse")(rehearse)
+app.command("estimate")(estimate)
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")

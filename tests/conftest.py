@@ -1,9 +1,14 @@
 """Fixtures that several rooms' tests share."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Before torch is imported, here and in the commands that tests start: networks as small as theirs
+# gain nothing by a second thread, and lose minutes to it on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

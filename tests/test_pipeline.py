@@ -94,14 +94,20 @@ def test_families_have_the_stages_of_the_root() -> None:
             assert text == yaml.safe_dump(root[name]), f"{family}: {name}"
 
 
-def test_every_profile_has_the_keys_that_stages_depend_on() -> None:
+def test_params_and_profiles_have_the_keys_that_stages_depend_on() -> None:
     # DVC knows no defaults: it refuses to record a stage whose parameter is not in the file.
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
     asked: set[str] = set()
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for stage in stages:
         for entry in stage.get("do", stage).get("params", []):
             if isinstance(entry, dict):
                 asked.update(entry.get("profiles/${profile}.yaml", []))
+                continue
+            value = params
+            for key in entry.split("."):
+                assert key in value, f"params.yaml: {entry}"
+                value = value[key]
     assert {"search_samples", "train_split"} <= asked
     for path in (ROOT / "profiles").glob("*.yaml"):
         assert asked <= yaml.safe_load(path.read_text()).keys(), path.name

@@ -140,6 +140,7 @@ MISTAKES: list[tuple[str, str, Any, list[str]]] = [
     ("profiles/smoke", "width", 0, ["`width` is 0", "greater than 0"]),
     ("profiles/smoke", "iterations_factor", float("inf"), ["`iterations_factor` is inf", "finite"]),
     ("profiles/smoke", "families", ["city"], ["`families` names 'city'", "use coco, voc_resnet"]),
+    ("profiles/smoke", "threads", 0, ["`threads` is 0", "greater than or equal to 1"]),
     ("profiles/smoke", "data", "voc2007", ["`data` is 'voc2007'", "'official'"]),
     ("profiles/smoke", "train_split", "val", ["`train_split` is 'val'", "'trainaug'"]),
     ("profiles/smoke", "micro_batch", 0, ["`micro_batch` is 0"]),

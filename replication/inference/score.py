@@ -23,7 +23,7 @@ from replication.inference.store import write_scores
 from replication.models.deeplab import DeepLab
 from replication.plan import Plan, evaluated_ids
 from replication.provenance import peak_memory_mib, sha256_file
-from replication.training.device import choose_device, choose_precision
+from replication.training.device import choose_device, choose_precision, use_threads
 
 
 def padded_input(path: Path, size: int) -> Float[Tensor, "3 S S"]:
@@ -136,6 +136,7 @@ def score(
     """
     device = choose_device(device)
     precision = choose_precision(precision, device)
+    use_threads(plan.profile.threads)
     ids = evaluated_ids(plan.profile, dataset)
     model = load_trained(plan, dataset.num_classes, weights)
     model = model.to(device)

@@ -33,6 +33,7 @@ class Profile(Strict):
     limit_eval: Annotated[int, Field(ge=1)] | None
     search_samples: Annotated[int, Field(ge=1)] = 100  # images of the CRF's search
     search_every: Annotated[int, Field(ge=1)] = 1  # every so many values of its coarse grid's axes
+    threads: Annotated[int, Field(ge=1)] | None = None  # of torch on a CPU; null: all cores
 
     @model_validator(mode="after")
     def _sizes_fit_the_stride(self) -> Profile:

@@ -77,7 +77,7 @@ def refine(settings: Settings, run: str) -> None:
     if left_out(settings.leaves_out(run), settings.place("refined", run)):
         return
     dataset, crf = open_dataset(settings, run), settings.params.crf
-    parameters, choice = _choose_crf(settings, run)
+    parameters, choice = choose_crf(settings, run)
     for seed in settings.params.seeds:
         out = settings.place("refined", run, seed)
         record = refine_seed(
@@ -95,7 +95,7 @@ def refine(settings: Settings, run: str) -> None:
     forget_other_seeds(settings, "refined", run)
 
 
-def _choose_crf(settings: Settings, run: str) -> tuple[CrfParameters, dict[str, Any]]:
+def choose_crf(settings: Settings, run: str) -> tuple[CrfParameters, dict[str, Any]]:
     """Return the CRF's parameters for ``run``, and in words and names where they come from."""
     from replication.crf.options import found_parameters, read_search
     from replication.provenance import sha256_file

@@ -29,6 +29,16 @@ def choose_device(setting: str, said: str = "params.yaml: `device`") -> str:
     return setting
 
 
+def use_threads(threads: int | None) -> None:
+    """Set how many threads torch computes with on a CPU; None leaves torch's choice, all cores.
+
+    Networks as tiny as those of tests and of the profile `smoke` gain nothing by a second thread,
+    and lose seconds an update to it where something else runs on the machine.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
 def choose_precision(setting: str, device: str, said: str = "params.yaml: `precision`") -> str:
     """Turn ``auto`` into Lightning's ``bf16-mixed`` where bfloat16 is fast, else ``32-true``.
 

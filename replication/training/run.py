@@ -22,7 +22,7 @@ from replication.plan import Plan
 from replication.provenance import environment, peak_memory_mib, sha256_file
 from replication.training.callbacks import Checkpoints, Curves, Progress
 from replication.training.crops import Crops, From
-from replication.training.device import ACCELERATORS, choose_device, choose_precision
+from replication.training.device import ACCELERATORS, choose_device, choose_precision, use_threads
 from replication.training.module import LOWER_RATE, Segmentation
 from replication.training.resume import code_hash, finished_record, usable_checkpoint
 
@@ -57,6 +57,7 @@ def train(
     )
     device = choose_device(device)
     precision = choose_precision(precision, device)
+    use_threads(plan.profile.threads)
     fingerprint = plan.fingerprint(
         seed=seed,
         precision=precision,

@@ -5,7 +5,7 @@ import torch
 
 from replication.errors import ReplicationError
 from replication.training import device
-from replication.training.device import ACCELERATORS, choose_device, choose_precision
+from replication.training.device import ACCELERATORS, choose_device, choose_precision, use_threads
 
 
 def hardware(patch: pytest.MonkeyPatch, *, cuda: bool = False, mps: bool = False) -> None:
@@ -55,3 +55,16 @@ def test_a_torch_that_does_not_tell_is_taken_for_slow(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("name", ["cpu", "cuda", "mps"])
 def test_a_set_precision_is_taken_as_it_is(setting: str, name: str) -> None:
     assert choose_precision(setting, name) == setting
+
+
+def test_threads_are_those_of_the_profile_or_torchs_own() -> None:
+    before = torch.get_num_threads()
+    try:
+        use_threads(2)
+        assert torch.get_num_threads() == 2
+        use_threads(None)
+        assert torch.get_num_threads() == 2
+        use_threads(1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
