@@ -15,7 +15,7 @@ from replication.data.canonical import DataSet
 from replication.data.fetch import fetch
 from replication.data.sample import pack_cityscapes, pack_pascal
 from replication.data.sample.pack import Counts, render
-from replication.data.sets import SETS, get_set, prepare_set
+from replication.data.sets import SETS, get_set, prepare_set, title
 from replication.data.sources import SOURCES, get_source
 from replication.errors import ReplicationError
 from replication.plan import Settings, load
@@ -98,6 +98,13 @@ def test_unknown_names_and_too_few_archives() -> None:
         get_set("ade20k")
     with pytest.raises(ReplicationError, match=r"made from 2 archives \(coco_images, coco_anno"):
         prepare_set("coco", [Path("x")], Path("y"), sample=True, sources=[])
+
+
+def test_titles_of_official_sets() -> None:
+    assert [title(name, sample=False) for name in SETS] == [
+        *("voc2012", "pascal_context", "pascal_person_part", "cityscapes", "cityscapes half"),
+        "coco",
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, safe_open
 
 from replication import stages
 from replication.data.canonical import DataSet, ids_sha256
-from replication.data.prepare import prepare_folder
+from replication.data.folder import prepare_folder
 from replication.errors import ReplicationError
 from replication.inference.score import load_trained
 from replication.models.deeplab import DeepLab, build
