@@ -349,7 +349,8 @@ def test_the_code_hash_follows_code_and_not_words(
         hashes.append(resume.code_hash())
     assert hashes[0] == hashes[1]
     assert len(set(hashes)) == 3
-    (tmp_path / "training" / "pretrain.py").write_text("x = 1\n")
+    for name in ("pretrain", "pretrain_vgg", "pretrain_resnet"):
+        (tmp_path / "training" / f"{name}.py").write_text("x = 1\n")
     assert resume.code_hash() == hashes[3]
     (tmp_path / "training" / "loss.py").write_text("x = 1\n")
     assert resume.code_hash() != hashes[3]
