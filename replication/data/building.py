@@ -1,78 +1,19 @@
-"""What every adaptor does besides reading: unpack, build beside the final folder, write, rename.
+"""Folders that are whole or not there: unpack, build beside the final folder, rename.
 
 Everything is built in a sibling of the final folder and renamed whole, so that a data set that
 can be opened is a data set that passed every check.
 """
 
 import errno
-import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
-from replication.data.convert import Item, class_names, convert_all, write_lists
 from replication.errors import ReplicationError
 
-_log = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def write_dataset(
-    target: Path,
-    *,
-    name: str,
-    classes: tuple[str, ...] | None,
-    splits: dict[str, list[str]],
-    items: dict[str, Item],
-    sources: list[dict[str, Any]],
-    work: Path,
-    progress: bool,
-    palette: UInt8[np.ndarray, "256 3"] | None = None,
-) -> None:
-    """Check and write all items to ``target``, then lists and meta.json.
-
-    Args:
-        target: the folder to make, as `building` yields it.
-        name: the data set's name in results and tables.
-        classes: class names; None names them by the labels that are seen.
-        splits: ids by split, each with an item.
-        items: image and label by id.
-        sources: records of where the data is from, kept in meta.json.
-        work: our own unpacking, whose images are linked in place of copied.
-        progress: show a bar.
-        palette: uint8 (256, 3), the labels' colours; VOC's if None.
-
-    Raises:
-        ReplicationError: names the file that is wrong, with its cure.
-    """
-    num_classes = None if classes is None else len(classes)
-    seen = convert_all(
-        items.values(), target, num_classes, links=work, progress=progress, palette=palette
-    )
-    meta = write_lists(
-        target,
-        name=name,
-        classes=classes or class_names(seen),
-        splits=splits,
-        seen=seen,
-        sources=sources,
-        palette=palette,
-    )
-    if meta["shared_images"]:
-        one, other = meta["shared_images"][0]
-        _log.warning(
-            "%s: %d training images are also in val under another id (%s is %s)",
-            name,
-            len(meta["shared_images"]),
-            one,
-            other,
-        )
 
 
 def without(*folders: str) -> Callable[[str], bool]:
@@ -141,10 +82,3 @@ def _alive(pid: str) -> bool:
     except OSError:
         return True  # somebody else's process
     return True
-
-
-def limited(
-    splits: Mapping[str, list[str]], limits: Mapping[str, int] | None
-) -> dict[str, list[str]]:
-    """Return the splits, of those that ``limits`` names only so many ids from the list's start."""
-    return {split: ids[: (limits or {}).get(split)] for split, ids in splits.items()}

@@ -10,22 +10,19 @@ splits.
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from replication.data.building import building, limited, unpacked, write_dataset
-from replication.data.canonical import DataSet
 from replication.data.classes import CITYSCAPES, CITYSCAPES_LABELS
 from replication.data.convert import Item
-from replication.data.guard import refuse_overlap
 from replication.data.labels import VOID, decode_image, read_label
+from replication.data.prepare import Found, Splits, Work
 from replication.data.voc import find_tree
-from replication.data.voc2010 import check_count
 from replication.errors import ReplicationError
 
 COUNTS = {"train": 2_975, "val": 500}
@@ -150,61 +147,35 @@ def wanted_member(name: str) -> bool:
     return parts[-1].endswith((LABEL_END, IMAGE_END)) and not {"test", "train_extra"} & set(parts)
 
 
-def prepare_cityscapes(
-    images: Path,
-    labels: Path,
-    into: Path,
-    *,
-    official: bool,
-    sources: list[dict[str, Any]],
-    resolution: Resolution = "full",
-    name: str = "cityscapes",
-    limits: Mapping[str, int] | None = None,
-    progress: bool = True,
-) -> DataSet:
-    """Prepare Cityscapes: splits train and val, 19 classes.
+def read_cityscapes(
+    images: Path, labels: Path, work: Work, *, resolution: Resolution = "full"
+) -> Found:
+    """Read Cityscapes: splits train and val, 19 classes.
 
     Args:
         images: leftImg8bit_trainvaltest.zip, or the folder that it unpacks to.
         labels: gtFine_trainvaltest.zip or its folder; may be the same folder.
-        into: the data set's folder; an earlier data set there is replaced once this one is whole.
-        official: the sources are the real archives: 2,975 and 500 ids then.
-        sources: records of where the data is from, kept in meta.json.
+        work: as `prepare` gives it.
         resolution: half for images and labels of half the width and height (1024 x 512).
-        name: the data set's name in results and tables.
-        limits: by split, take only so many ids in their order.
-        progress: show a bar.
 
     Raises:
         ReplicationError: names the file that is wrong, with its cure.
     """
-    with building(into) as (target, work):
-        trees = {}
-        for what, source in ((IMAGES, images), (LABELS, labels)):
-            root = unpacked(source, work / what, progress, wanted_member)
-            trees[what] = find_tree(root, (what,), what=f"Cityscapes ({what})") / what
-        found = {split: city_ids(trees[LABELS], split) for split in COUNTS}
-        splits = {split: list(ids) for split, ids in found.items()}
-        for split, ids in splits.items():
-            check_count(split, ids, COUNTS[split] if official else None)
-        refuse_overlap(splits["train"], splits["val"], train_name="train", eval_name="val")
-        splits = limited(splits, limits)
-        items: dict[str, Item] = {}
-        for split, ids in splits.items():
-            items |= city_items(_only(found[split], ids), trees[IMAGES], split, resolution)
-        write_dataset(
-            target,
-            name=name if resolution == "full" else f"{name} half",
-            classes=CITYSCAPES.names,
-            splits=splits,
-            items=items,
-            sources=sources,
-            work=work,
-            progress=progress,
-            palette=CITYSCAPES.palette,
-        )
-    return DataSet.open(into)
+    trees = {}
+    for what, source in ((IMAGES, images), (LABELS, labels)):
+        root = work.unpacked(source, what, wanted_member)
+        trees[what] = find_tree(root, (what,), what=f"Cityscapes ({what})") / what
+    files = {split: city_ids(trees[LABELS], split) for split in COUNTS}
+    for split, found in files.items():
+        work.check_count(split, list(found), COUNTS[split])
 
+    def items(wanted: Splits) -> dict[str, Item]:
+        made: dict[str, Item] = {}
+        for split, ids in wanted.items():
+            made |= city_items(
+                {name: files[split][name] for name in ids}, trees[IMAGES], split, resolution
+            )
+        return made
 
-def _only(files: Mapping[str, Path], ids: Iterable[str]) -> dict[str, Path]:
-    return {name: files[name] for name in ids}
+    splits = {split: list(found) for split, found in files.items()}
+    return Found(splits, items, CITYSCAPES.names, CITYSCAPES.palette)

@@ -15,14 +15,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from replication.data.building import building, unpacked, write_dataset
-from replication.data.canonical import DataSet
 from replication.data.classes import VOC
 from replication.data.coco_json import Photo, read_instances
 from replication.data.convert import Item
 from replication.data.labels import check_classes
+from replication.data.prepare import Found, Splits, Work
 from replication.data.voc import find_tree
-from replication.data.voc2010 import check_count
 from replication.errors import ReplicationError
 
 SPLIT = "train2014"
@@ -69,61 +67,34 @@ def _drawing(photo: Photo) -> Any:
     return read
 
 
-def prepare_coco(
-    images: Path,
-    annotations: Path,
-    into: Path,
-    *,
-    official: bool,
-    sources: list[dict[str, Any]],
-    least: int = LEAST,
-    name: str = "coco",
-    limit: int | None = None,
-    progress: bool = True,
-) -> DataSet:
-    """Prepare COCO as a VOC-style set with one split, train, for pre-training.
+def read_coco(images: Path, annotations: Path, work: Work, *, least: int = LEAST) -> Found:
+    """Read COCO as a VOC-style set with one split, train, for pre-training.
 
     Args:
         images: train2014.zip, or the folder that it unpacks to.
         annotations: annotations_trainval2014.zip or its folder.
-        into: the data set's folder; an earlier data set there is replaced once this one is whole.
-        official: the sources are the real archives: 82,783 images are listed then.
-        sources: records of where the data is from, kept in meta.json.
+        work: as `prepare` gives it.
         least: images whose masks cover no more than so many pixels are left out.
-        name: the data set's name in results and tables.
-        limit: take only so many images, in the order of their ids.
-        progress: show a bar.
 
     Raises:
         ReplicationError: names the file that is wrong, with its cure.
     """
     file = f"annotations/instances_{SPLIT}.json"
-    with building(into) as (target, work):
-        root = unpacked(
-            annotations, work / "annotations", progress, lambda member: member.endswith(file)
+    root = work.unpacked(annotations, "annotations", lambda member: member.endswith(file))
+    instances = find_tree(root, (file,), what="COCO's annotations") / file
+    listed = read_instances(instances)
+    work.check_count(SPLIT, list(listed), COUNT)
+    photos = keep_large(listed, least)
+    if not photos:
+        raise ReplicationError(
+            f"{instances}: no image has more than {least:,} pixels of VOC's classes; lower `least`"
         )
-        instances = find_tree(root, (file,), what="COCO's annotations") / file
-        listed = read_instances(instances)
-        check_count(SPLIT, list(listed), COUNT if official else None)
-        photos = dict(list(keep_large(listed, least).items())[:limit])
-        if not photos:
-            raise ReplicationError(
-                f"{instances}: no image has more than {least:,} pixels of VOC's classes; lower"
-                " `least`"
-            )
-        files = {photo.file for photo in photos.values()}
-        packed = unpacked(
-            images, work / "images", progress, lambda member: member.rsplit("/", 1)[-1] in files
-        )
+
+    def items(wanted: Splits) -> dict[str, Item]:
+        chosen = {name: photos[name] for name in wanted["train"]}
+        files = {photo.file for photo in chosen.values()}
+        packed = work.unpacked(images, "images", lambda member: member.rsplit("/", 1)[-1] in files)
         folder = find_tree(packed, (SPLIT,), what="COCO's images") / SPLIT
-        write_dataset(
-            target,
-            name=name,
-            classes=VOC.names,
-            splits={"train": list(photos)},
-            items=coco_items(photos, instances, folder),
-            sources=sources,
-            work=work,
-            progress=progress,
-        )
-    return DataSet.open(into)
+        return coco_items(chosen, instances, folder)
+
+    return Found({"train": list(photos)}, items, VOC.names)

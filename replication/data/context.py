@@ -11,21 +11,18 @@ background, a class of its own, so that nothing is void.
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from replication.data.building import building, limited, unpacked, without, write_dataset
-from replication.data.canonical import DataSet
+from replication.data.building import without
 from replication.data.classes import CONTEXT, CONTEXT_ALIASES
 from replication.data.convert import Item
-from replication.data.guard import refuse_overlap
 from replication.data.mat import read_mat
+from replication.data.prepare import Found, Splits, Work, ids_of
 from replication.data.voc import find_tree
 from replication.data.voc2010 import (
     SKIPPED,
-    check_count,
     find_voc2010,
     image_of,
     main_ids,
@@ -157,51 +154,25 @@ def context_items(
     return items
 
 
-def prepare_context(
-    voc: Path,
-    context: Path,
-    into: Path,
-    *,
-    official: bool,
-    sources: list[dict[str, Any]],
-    name: str = "pascal_context",
-    limits: Mapping[str, int] | None = None,
-    progress: bool = True,
-) -> DataSet:
-    """Prepare PASCAL-Context: splits train and val, 59 classes and background.
+def read_context(voc: Path, context: Path, work: Work) -> Found:
+    """Read PASCAL-Context: splits train and val, 59 classes and background.
 
     Args:
         voc: VOC 2010's trainval archive, or the folder that it unpacks to.
         context: PASCAL-Context's archive or folder, likewise.
-        into: the data set's folder; an earlier data set there is replaced once this one is whole.
-        official: the sources are the real archives: 4,998 and 5,105 ids then.
-        sources: records of where the data is from, kept in meta.json.
-        name: the data set's name in results and tables.
-        limits: by split, take only so many ids from the start of its list.
-        progress: show a bar.
+        work: as `prepare` gives it.
 
     Raises:
         ReplicationError: names the file that is wrong, with its cure.
     """
-    with building(into) as (target, work):
-        voc_tree = find_voc2010(unpacked(voc, work / "voc", progress, without(*SKIPPED)))
-        tree = find_context(unpacked(context, work / "context", progress))
-        splits = {split: main_ids(voc_tree, split) for split in COUNTS}
-        for split, ids in splits.items():
-            check_count(split, ids, COUNTS[split] if official else None)
-        refuse_overlap(splits["train"], splits["val"], train_name="train", eval_name="val")
-        splits = limited(splits, limits)
+    voc_tree = find_voc2010(work.unpacked(voc, "voc", without(*SKIPPED)))
+    tree = find_context(work.unpacked(context, "context"))
+    splits = {split: main_ids(voc_tree, split) for split in COUNTS}
+    for split, ids in splits.items():
+        work.check_count(split, ids, COUNTS[split])
+
+    def items(wanted: Splits) -> dict[str, Item]:
         table = lookup_table(tree / NAMES, read_names(tree / NAMES))
-        wanted = (i for ids in splits.values() for i in ids)
-        write_dataset(
-            target,
-            name=name,
-            classes=CONTEXT.names,
-            splits=splits,
-            items=context_items(tree, wanted, voc2010_images(voc_tree), table),
-            sources=sources,
-            work=work,
-            progress=progress,
-            palette=CONTEXT.palette,
-        )
-    return DataSet.open(into)
+        return context_items(tree, ids_of(wanted), voc2010_images(voc_tree), table)
+
+    return Found(splits, items, CONTEXT.names, CONTEXT.palette)

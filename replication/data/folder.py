@@ -8,8 +8,11 @@ classes.txt                     optional: one name a line, the first is class 0
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from replication.data.canonical import DataSet
 from replication.data.convert import Item
+from replication.data.prepare import Found, Work, prepare
 from replication.data.voc import find_voc, voc_ids, voc_items
 from replication.errors import ReplicationError
 
@@ -77,3 +80,27 @@ def read_folder(root: Path) -> Folder:
         splits=splits,
         items=voc_items(tree, dict.fromkeys(i for ids in splits.values() for i in ids)),
     )
+
+
+def prepare_folder(
+    folder: Path,
+    into: Path,
+    *,
+    sources: list[dict[str, Any]],
+    name: str | None = None,
+    progress: bool = True,
+) -> DataSet:
+    """Prepare anyone's VOC-style folder, or an archive of it: splits train and val.
+
+    Args as `replication.data.prepare.prepare`; without ``name`` the folder's own is taken.
+
+    Raises:
+        ReplicationError: names the file that is wrong, with its cure.
+    """
+
+    def read(work: Work) -> Found:
+        found = read_folder(work.unpacked(folder, "folder"))
+        own = found.tree.resolve().name if folder.is_dir() else folder.name.split(".")[0]
+        return Found(found.splits, lambda _: found.items, found.classes, name=own)
+
+    return prepare(read, into, official=False, sources=sources, name=name, progress=progress)

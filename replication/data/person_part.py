@@ -17,16 +17,15 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from replication.data.building import building, limited, unpacked, without, write_dataset
-from replication.data.canonical import DataSet, read_ids
+from replication.data.building import without
+from replication.data.canonical import read_ids
 from replication.data.classes import PERSON_PART
 from replication.data.convert import Item
-from replication.data.guard import refuse_overlap
 from replication.data.mat import read_mat
+from replication.data.prepare import Found, Splits, Work, ids_of
 from replication.data.voc import find_tree
 from replication.data.voc2010 import (
     SKIPPED,
-    check_count,
     find_voc2010,
     image_of,
     main_ids,
@@ -206,61 +205,38 @@ def part_items(
     return items
 
 
-def prepare_person_part(
+def read_person_part(
     voc: Path,
     parts: Path,
-    into: Path,
+    work: Work,
     *,
-    official: bool,
-    sources: list[dict[str, Any]],
-    name: str = "pascal_person_part",
     neck: Neck = "torso",
     lists: Path | None = None,
-    limits: Mapping[str, int] | None = None,
-    progress: bool = True,
-) -> DataSet:
-    """Prepare PASCAL-Person-Part: splits train and val, six parts and background.
+) -> Found:
+    """Read PASCAL-Person-Part: splits train and val, six parts and background.
 
     Args:
         voc: VOC 2010's trainval archive, or the folder that it unpacks to.
         parts: PASCAL-Part's archive or folder, likewise.
-        into: the data set's folder; an earlier data set there is replaced once this one is whole.
-        official: the sources are the real archives: 1,716 and 1,817 ids then.
-        sources: records of where the data is from, kept in meta.json.
-        name: the data set's name in results and tables.
+        work: as `prepare` gives it.
         neck: as `read_parts`.
         lists: the authors' pascal_person_part.zip, or its folder; None derives the splits, which
             reads every annotation.
-        limits: by split, take only so many ids from the start of its list.
-        progress: show a bar.
 
     Raises:
         ReplicationError: names the file that is wrong, with its cure.
     """
-    with building(into) as (target, work):
-        voc_tree = find_voc2010(unpacked(voc, work / "voc", progress, without(*SKIPPED)))
-        tree = find_parts(unpacked(parts, work / "parts", progress, without("examples")))
-        if lists is None:
-            splits = derive_splits(voc_tree, tree, progress=progress)
-        else:
-            splits = listed_splits(
-                unpacked(lists, work / "lists", progress, lambda member: LISTS in member)
-            )
-        refuse_overlap(splits["train"], splits["val"], train_name="train", eval_name="val")
-        cure = "" if lists else "give the authors' pascal_person_part.zip as `lists`, "
-        for split, ids in splits.items():
-            check_count(split, ids, COUNTS[split] if official else None, cure=cure)
-        splits = limited(splits, limits)
-        wanted = (i for ids in splits.values() for i in ids)
-        write_dataset(
-            target,
-            name=name,
-            classes=PERSON_PART.names,
-            splits=splits,
-            items=part_items(tree, wanted, voc2010_images(voc_tree), neck=neck),
-            sources=sources,
-            work=work,
-            progress=progress,
-            palette=PERSON_PART.palette,
-        )
-    return DataSet.open(into)
+    voc_tree = find_voc2010(work.unpacked(voc, "voc", without(*SKIPPED)))
+    tree = find_parts(work.unpacked(parts, "parts", without("examples")))
+    if lists is None:
+        splits = derive_splits(voc_tree, tree, progress=work.progress)
+    else:
+        splits = listed_splits(work.unpacked(lists, "lists", lambda member: LISTS in member))
+    cure = "" if lists else "give the authors' pascal_person_part.zip as `lists`, "
+    for split, ids in splits.items():
+        work.check_count(split, ids, COUNTS[split], cure=cure)
+
+    def items(wanted: Splits) -> dict[str, Item]:
+        return part_items(tree, ids_of(wanted), voc2010_images(voc_tree), neck=neck)
+
+    return Found(splits, items, PERSON_PART.names, PERSON_PART.palette)

@@ -1,50 +1,107 @@
-"""VOC 2012 with SBD, and anyone's VOC-style folder, to the canonical layout.
+"""From archives to the canonical layout: what preparing has in common for every data set.
 
-The other data sets' adaptors (`context`, `person_part`, `cityscapes`, `coco`) each have their own
-`prepare_...`, of the same form.
+An adaptor (`sbd`, `folder`, `context`, `person_part`, `cityscapes`, `coco`) only reads: it unpacks
+what it needs and says what is there (`Found`). `prepare` checks, converts and writes.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replication.data.building import building, limited, unpacked, without, write_dataset
+import numpy as np
+from jaxtyping import UInt8
+
+from replication.data.building import building, unpacked
 from replication.data.canonical import DataSet
-from replication.data.folder import read_folder
+from replication.data.convert import Item, class_names, convert_all, write_lists
 from replication.data.guard import refuse_overlap
-from replication.data.palette import VOC_CLASSES
-from replication.data.sbd import derive_trainaug, find_sbd, sbd_ids, sbd_items
-from replication.data.voc import EXPECTED, IMAGES, check_expected, find_voc, voc_ids, voc_items
+from replication.errors import ReplicationError
 
-# Instances, boxes and actions: no class labels, but tens of thousands of files.
-_VOC_SKIPPED = ("Annotations", "SegmentationObject", "Action", "Layout", "Main")
-_SBD_SKIPPED = ("inst",)
+_log = logging.getLogger(__name__)
+
+Splits = dict[str, list[str]]
 
 
-def prepare_voc(
-    voc: Path,
-    sbd: Path | None,
+@dataclass(frozen=True)
+class Work:
+    """What an adaptor works with.
+
+    Attributes:
+        folder: for what it unpacks; thrown away afterwards.
+        official: the sources are the real archives, whose splits have known lengths.
+        progress: show a bar.
+    """
+
+    folder: Path
+    official: bool
+    progress: bool
+
+    def unpacked(
+        self, source: Path, name: str, wanted: Callable[[str], bool] | None = None
+    ) -> Path:
+        """Return ``source`` if it is a folder, or where its archive was unpacked, as ``name``.
+
+        Members that ``wanted`` is false for are left packed.
+
+        Raises:
+            ReplicationError: there is no such archive or folder, or the archive is damaged.
+        """
+        return unpacked(source, self.folder / name, self.progress, wanted)
+
+    def check_count(self, split: str, ids: list[str], expected: int, *, cure: str = "") -> None:
+        """Refuse a split of another length than the official one; a sample's is not checked.
+
+        ``cure`` is one more thing to do about it.
+
+        Raises:
+            ReplicationError: gives both lengths.
+        """
+        if self.official and len(ids) != expected:
+            raise ReplicationError(
+                f"split `{split}` has {len(ids):,} ids, the official one {expected:,}; fetch the"
+                f" official archives again, {cure}or declare the source as not official"
+            )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data set as its archives hold it, nothing of it opened yet.
+
+    Attributes:
+        splits: ids by split, in order.
+        items: image and label by id, of those splits that it is given.
+        classes: names; None names them by the labels that are seen.
+        palette: uint8 (256, 3), the labels' colours; VOC's if None.
+        name: what the data set calls itself.
+    """
+
+    splits: Splits
+    items: Callable[[Splits], dict[str, Item]]
+    classes: tuple[str, ...] | None
+    palette: UInt8[np.ndarray, "256 3"] | None = None
+    name: str | None = None
+
+
+def prepare(
+    read: Callable[[Work], Found],
     into: Path,
     *,
     official: bool,
     sources: list[dict[str, Any]],
-    name: str = "voc2012",
+    name: str | None = None,
     limits: Mapping[str, int] | None = None,
     progress: bool = True,
 ) -> DataSet:
-    """Prepare VOC 2012 with SBD: splits train, trainaug and val, 21 classes.
-
-    trainaug is VOC's train and all of SBD without VOC's val; where both label an image, VOC's
-    label is used (recipe.md, Data). Without ``sbd`` there is no trainaug.
+    """Bring a data set into the canonical layout.
 
     Args:
-        voc: the trainval archive, or the folder that it unpacks to (or one above).
-        sbd: SBD's archive or folder, likewise.
+        read: an adaptor's reader, given its archives or the folders that they unpack to.
         into: the data set's folder; an earlier data set there is replaced once this one is whole.
-        official: the sources are the real archives: the three lists must then be the official
-            ones, by count and hash.
+        official: the sources are the real archives: splits must have the official lengths.
         sources: records of where the data is from (name, sha256, ...), kept in meta.json.
-        name: the data set's name in results and tables.
+        name: the data set's name in results and tables; None: what it calls itself.
         limits: by split, take only so many ids from the start of its list.
         progress: show a bar.
 
@@ -52,70 +109,39 @@ def prepare_voc(
         ReplicationError: names the file that is wrong, with its cure.
     """
     with building(into) as (target, work):
-        tree = find_voc(unpacked(voc, work / "voc", progress, without(*_VOC_SKIPPED)))
-        splits = {split: voc_ids(tree, split) for split in ("train", "val")}
-        sbd_tree, extra = None, []
-        if sbd is not None:
-            sbd_tree = find_sbd(unpacked(sbd, work / "sbd", progress, without(*_SBD_SKIPPED)))
-            splits["trainaug"] = derive_trainaug(splits["train"], sbd_ids(sbd_tree), splits["val"])
-        for split, ids in splits.items():
-            check_expected(split, ids, EXPECTED[split] if official else None)
+        found = read(Work(work, official, progress))
+        for split, ids in found.splits.items():
             if split != "val":
-                refuse_overlap(ids, splits["val"], train_name=split, eval_name="val")
-        by_voc = {*splits["train"], *splits["val"]}
-        splits = limited(splits, limits)
-        wanted = dict.fromkeys(i for ids in splits.values() for i in ids)
-        items = voc_items(tree, (i for i in wanted if i in by_voc))
-        if sbd_tree is not None:
-            extra = [i for i in wanted if i not in by_voc]
-            items |= sbd_items(sbd_tree, extra, tree / IMAGES)
-        write_dataset(
+                val = found.splits.get("val", [])
+                refuse_overlap(ids, val, train_name=split, eval_name="val")
+        splits = {split: ids[: (limits or {}).get(split)] for split, ids in found.splits.items()}
+        seen = convert_all(
+            found.items(splits).values(),
             target,
-            name=name,
-            classes=VOC_CLASSES,
+            None if found.classes is None else len(found.classes),
+            links=work,  # images of our own unpacking are linked in place of copied
+            progress=progress,
+            palette=found.palette,
+        )
+        meta = write_lists(
+            target,
+            name=name or found.name or into.name,
+            classes=found.classes or class_names(seen),
             splits=splits,
-            items=items,
+            seen=seen,
             sources=sources,
-            work=work,
-            progress=progress,
+            palette=found.palette,
         )
+        if shared := meta["shared_images"]:
+            _log.warning(
+                "%s: %d training images are also in val under another id (%s is %s)",
+                meta["name"],
+                len(shared),
+                *shared[0],
+            )
     return DataSet.open(into)
 
 
-def prepare_folder(
-    folder: Path,
-    into: Path,
-    *,
-    sources: list[dict[str, Any]],
-    name: str | None = None,
-    progress: bool = True,
-) -> DataSet:
-    """Prepare anyone's VOC-style folder: splits train and val, its own classes.
-
-    Args:
-        folder: the folder (see `replication.data.folder`), or an archive of it.
-        into: as `prepare_voc`.
-        sources: as `prepare_voc`.
-        name: the data set's name; the folder's own name if None.
-        progress: show a bar.
-
-    Raises:
-        ReplicationError: names the file that is wrong, with its cure.
-    """
-    with building(into) as (target, work):
-        found = read_folder(unpacked(folder, work / "folder", progress))
-        refuse_overlap(
-            found.splits["train"], found.splits["val"], train_name="train", eval_name="val"
-        )
-        own_name = found.tree.resolve().name if folder.is_dir() else folder.name.split(".")[0]
-        write_dataset(
-            target,
-            name=name or own_name,
-            classes=found.classes,
-            splits=found.splits,
-            items=found.items,
-            sources=sources,
-            work=work,
-            progress=progress,
-        )
-    return DataSet.open(into)
+def ids_of(splits: Splits) -> list[str]:
+    """Return the ids of all splits, each once."""
+    return list(dict.fromkeys(name for ids in splits.values() for name in ids))

@@ -12,11 +12,25 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from replication.data.building import without
 from replication.data.canonical import IMAGE_SUFFIXES, files_by_id, read_ids
 from replication.data.convert import Item
 from replication.data.palette import VOC_CLASSES
-from replication.data.voc import find_tree
+from replication.data.prepare import Found, Splits, Work, ids_of
+from replication.data.voc import (
+    EXPECTED,
+    IMAGES,
+    check_expected,
+    find_tree,
+    find_voc,
+    voc_ids,
+    voc_items,
+)
 from replication.errors import ReplicationError
+
+# Instances, boxes and actions: no class labels, but tens of thousands of files.
+_VOC_SKIPPED = ("Annotations", "SegmentationObject", "Action", "Layout", "Main")
+_SBD_SKIPPED = ("inst",)
 
 
 def find_sbd(root: Path) -> Path:
@@ -113,3 +127,38 @@ def sbd_items(tree: Path, ids: Iterable[str], voc_images: Path | None) -> dict[s
             )
         items[name] = Item(name, images[name], labels[name], read_sbd_label)
     return items
+
+
+def read_trainaug(voc: Path, sbd: Path | None, work: Work) -> Found:
+    """Read VOC 2012 with SBD: splits train, trainaug and val, 21 classes.
+
+    trainaug is VOC's train and all of SBD without VOC's val; where both label an image, VOC's
+    label is used (recipe.md, Data). Without ``sbd`` there is no trainaug. The official archives
+    must give the three official lists, by count and hash.
+
+    Args:
+        voc: the trainval archive, or the folder that it unpacks to (or one above).
+        sbd: SBD's archive or folder, likewise.
+        work: as `prepare` gives it.
+
+    Raises:
+        ReplicationError: names the file that is wrong, with its cure.
+    """
+    tree = find_voc(work.unpacked(voc, "voc", without(*_VOC_SKIPPED)))
+    splits = {split: voc_ids(tree, split) for split in ("train", "val")}
+    sbd_tree = None
+    if sbd is not None:
+        sbd_tree = find_sbd(work.unpacked(sbd, "sbd", without(*_SBD_SKIPPED)))
+        splits["trainaug"] = derive_trainaug(splits["train"], sbd_ids(sbd_tree), splits["val"])
+    for split, ids in splits.items():
+        check_expected(split, ids, EXPECTED[split] if work.official else None)
+    by_voc = {*splits["train"], *splits["val"]}
+
+    def items(wanted: Splits) -> dict[str, Item]:
+        ids = ids_of(wanted)
+        found = voc_items(tree, (i for i in ids if i in by_voc))
+        if sbd_tree is not None:
+            found |= sbd_items(sbd_tree, [i for i in ids if i not in by_voc], tree / IMAGES)
+        return found
+
+    return Found(splits, items, VOC_CLASSES)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from replication.data.canonical import DataSet
-from replication.data.cityscapes import prepare_cityscapes
-from replication.data.coco import prepare_coco
-from replication.data.context import prepare_context
-from replication.data.person_part import prepare_person_part
-from replication.data.prepare import prepare_voc
+from replication.data.cityscapes import read_cityscapes
+from replication.data.coco import read_coco
+from replication.data.context import read_context
+from replication.data.person_part import read_person_part
+from replication.data.prepare import Found, prepare
+from replication.data.sbd import read_trainaug
 from replication.errors import ReplicationError
 
 
@@ -23,13 +24,13 @@ class DataKind:
     """How a data set is made.
 
     Attributes:
-        archives: names in `sources.SOURCES`, in the order in which ``prepare`` takes them; the
+        archives: names in `sources.SOURCES`, in the order in which ``read`` takes them; the
             embedded sample's have `_sample` at the end.
-        prepare: the adaptor: paths of the archives or unpacked folders, then the folder to make.
+        read: the adaptor: paths of the archives or unpacked folders, then a `prepare.Work`.
     """
 
     archives: tuple[str, ...]
-    prepare: Callable[..., DataSet]
+    read: Callable[..., Found]
 
     def sources(self, *, sample: bool) -> tuple[str, ...]:
         """Return the names of the archives, of the official ones or the sample's."""
@@ -39,12 +40,12 @@ class DataKind:
 _CITYSCAPES = ("cityscapes_images", "cityscapes_labels")
 
 SETS: dict[str, DataKind] = {
-    "voc2012": DataKind(("voc2012", "sbd"), prepare_voc),
-    "pascal_context": DataKind(("voc2010", "pascal_context"), prepare_context),
-    "pascal_person_part": DataKind(("voc2010", "pascal_part"), prepare_person_part),
-    "cityscapes": DataKind(_CITYSCAPES, prepare_cityscapes),
-    "cityscapes_half": DataKind(_CITYSCAPES, partial(prepare_cityscapes, resolution="half")),
-    "coco": DataKind(("coco_images", "coco_annotations"), prepare_coco),
+    "voc2012": DataKind(("voc2012", "sbd"), read_trainaug),
+    "pascal_context": DataKind(("voc2010", "pascal_context"), read_context),
+    "pascal_person_part": DataKind(("voc2010", "pascal_part"), read_person_part),
+    "cityscapes": DataKind(_CITYSCAPES, read_cityscapes),
+    "cityscapes_half": DataKind(_CITYSCAPES, partial(read_cityscapes, resolution="half")),
+    "coco": DataKind(("coco_images", "coco_annotations"), read_coco),
 }
 """Every data set by name."""
 
@@ -63,6 +64,12 @@ def get_set(name: str) -> DataKind:
         ) from None
 
 
+def title(name: str, *, sample: bool) -> str:
+    """Return what results and tables call a data set."""
+    own, half, _ = name.partition("_half")
+    return own + (" sample" if sample else "") + (" half" if half else "")
+
+
 def prepare_set(
     name: str,
     archives: Sequence[Path],
@@ -78,11 +85,9 @@ def prepare_set(
     Args:
         name: a key of SETS.
         archives: paths, in the order of `DataKind.archives`.
-        into: the data set's folder; an earlier data set there is replaced once this one is whole.
+        into, sources, progress: as `replication.data.prepare.prepare`.
         sample: the archives are the embedded sample's: their counts are not the official ones.
-        sources: records of where the data is from, kept in meta.json.
-        progress: show a bar.
-        options: what the adaptor takes besides (`limits`, Person-Part's `lists`, COCO's `least`).
+        options: what the adaptor takes besides (Person-Part's `lists`, COCO's `least`).
 
     Raises:
         ReplicationError: there is no such set, or names the file that is wrong, with its cure.
@@ -93,13 +98,11 @@ def prepare_set(
             f"data set `{name}` is made from {len(kind.archives)} archives"
             f" ({', '.join(kind.archives)}), not {len(archives)}; give all of them"
         )
-    own = name.removesuffix("_half")  # the adaptor says so itself
-    return kind.prepare(
-        *archives,
+    return prepare(
+        lambda work: kind.read(*archives, work, **options),
         into,
         official=not sample,
         sources=sources,
-        name=f"{own} sample" if sample else own,
+        name=title(name, sample=sample),
         progress=progress,
-        **options,
     )

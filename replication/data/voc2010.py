@@ -50,18 +50,3 @@ def image_of(images: Mapping[str, Path], name: str) -> Path:
             f"VOC 2010's JPEGImages: no image for listed id `{name}`; unpack its archive again"
         )
     return images[name]
-
-
-def check_count(split: str, ids: list[str], expected: int | None, *, cure: str = "") -> None:
-    """Refuse a split of another length than the official one; None (a sample) is not checked.
-
-    ``cure`` is one more thing to do about it.
-
-    Raises:
-        ReplicationError: gives both lengths.
-    """
-    if expected is not None and len(ids) != expected:
-        raise ReplicationError(
-            f"split `{split}` has {len(ids):,} ids, the official one {expected:,}; fetch the"
-            f" official archives again, {cure}or declare the source as not official"
-        )

@@ -55,7 +55,7 @@ def _link(path: Path, elsewhere: list[Path]) -> None:
 
 def prepare(settings: Settings, data: str) -> None:
     """Bring archives, or the user's own folder, into the canonical layout -> datasets/."""
-    from replication.data.prepare import prepare_folder
+    from replication.data.folder import prepare_folder
     from replication.data.sets import prepare_set
 
     into = settings.place("datasets", data)

@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from replication.atomic import atomic_path
-from replication.data.labels import read_label
+from replication.data.labels import encode_label, read_label
 from replication.errors import ReplicationError
 from replication.submit.servers import Server
 
@@ -23,11 +23,11 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def encode(label: UInt8[np.ndarray, "H W"], server: Server) -> bytes:
     """Return a label map of our ids as the PNG that the server reads."""
-    picture = Image.fromarray(server.values[label])
+    values = server.values[label]
     if server.palette is not None:
-        picture.putpalette(server.palette.tobytes())
+        return encode_label(values, server.palette)
     stream = io.BytesIO()
-    picture.save(stream, format="PNG", optimize=False)
+    Image.fromarray(values).save(stream, format="PNG")
     return stream.getvalue()
 
 

@@ -18,7 +18,7 @@ from replication.data.canonical import read_ids
 from replication.data.cityscapes import train_ids
 from replication.data.classes import CITYSCAPES, VOC
 from replication.data.palette import voc_palette
-from replication.data.voc import find_tree
+from replication.data.voc import IMAGES, LISTS, find_tree
 from replication.errors import ReplicationError
 
 Palette = UInt8[np.ndarray, "256 3"]
@@ -63,9 +63,9 @@ def find_voc_test(root: Path) -> list[Path]:
     Raises:
         ReplicationError: there is no such list at or below ``root``, or an image of it is missing.
     """
-    tree = find_tree(root, ("JPEGImages", "ImageSets/Segmentation"), what="VOC 2012 test tree")
-    ids = read_ids(tree / "ImageSets" / "Segmentation" / "test.txt")
-    images = [tree / "JPEGImages" / f"{name}.jpg" for name in ids]
+    tree = find_tree(root, (IMAGES, LISTS), what="VOC 2012 test tree")
+    ids = read_ids(tree / LISTS / "test.txt")
+    images = [tree / IMAGES / f"{name}.jpg" for name in ids]
     for image in images:
         if not image.is_file():
             raise ReplicationError(

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from replication.atomic import atomic_path, write_text
 from replication.data.canonical import DataSet
+from replication.data.folder import prepare_folder
 from replication.data.labels import write_label
-from replication.data.prepare import prepare_folder
 from replication.data.sample.encode import encode_jpeg
 from replication.data.sample.scenes import classes, render_scene
 from replication.models.deeplab import DeepLab

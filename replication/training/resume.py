@@ -18,13 +18,13 @@ _PACKAGE = Path(__file__).parents[1]
 def code_hash() -> str:
     """Hash the source of what decides the weights: runs of other code are trained again.
 
-    Comments, docstrings and layout don't count, nor does the pre-training (its file has a hash of
-    its own), what converts others' networks, and what the weights' file says of them: a corrected
-    comment must not throw away days of training.
+    Comments, docstrings and layout don't count, nor does the pre-training (`pretrain*.py`: its
+    file has a hash of its own), what converts others' networks, and what the weights' file says of
+    them: a corrected comment must not throw away days of training.
     """
     digest = hashlib.sha256()
     for path in sorted([*_PACKAGE.glob("models/*.py"), *_PACKAGE.glob("training/*.py")]):
-        if path.name not in ("pretrain.py", "convert.py", "checkpoint.py"):
+        if not path.name.startswith(("pretrain", "convert", "checkpoint")):
             digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0{_bare(path)}\n".encode())
     return digest.hexdigest()
 

@@ -1,6 +1,6 @@
 """The lattice's parts: positions, order, the filter as an operator, what is kept on disk."""
 
-import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -179,12 +179,22 @@ def test_only_the_first_start_of_each_mode_says_that_it_compiles(
     assert told == [1, 0, 1, 0, 0]
 
 
-@pytest.mark.skipif(hasattr(os, "getuid") and os.getuid() == 0, reason="root may write anywhere")
-def test_machine_code_goes_elsewhere_if_a_folder_is_read_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("obstacle", ["a file in the way", "no right to write"])
+def test_machine_code_goes_elsewhere_if_a_folder_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
 ) -> None:
     closed = tmp_path / "closed"
-    closed.mkdir(mode=0o500)
+    if obstacle == "a file in the way":
+        closed.write_text("")
+    else:  # root may write anywhere, so the refusal is acted
+        temporary = tempfile.TemporaryFile
+
+        def refuse(dir: Path) -> object:
+            if closed in dir.parents:
+                raise PermissionError(13, "Permission denied", str(dir))
+            return temporary(dir=dir)
+
+        monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(closed))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "open"))
     folder = compiled.cache_folder.__wrapped__()

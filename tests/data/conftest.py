@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from replication.data.sample import pack_cityscapes, pack_pascal
+from replication.data.sample.pack import Counts, render
+
 SIZE = (9, 14)  # H, W
 LISTS = {"train": ["2008_000002", "2008_000001"], "val": ["2008_000003"]}
 
@@ -36,3 +39,26 @@ def voc2010(tmp_path: Path) -> Path:
         for name in ids:
             _save_image(tree / "JPEGImages" / f"{name}.jpg")
     return tree
+
+
+@pytest.fixture(scope="session")
+def few() -> Counts:
+    """How much of everything is in `few_packed`."""
+    return Counts(
+        val=4,
+        train=5,
+        extra=6,
+        extra_in_train=2,
+        extra_in_val=1,
+        pascal=pack_pascal.Counts(train=2, val=1, people_train=2, people_val=1),
+        cityscapes=pack_cityscapes.Counts(train=2, val=1),
+        coco=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def few_packed(few: Counts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sample's archives, for reading alone."""
+    folder = tmp_path_factory.mktemp("sample") / "archives"
+    render(folder, counts=few)
+    return folder

@@ -1,6 +1,7 @@
 """Cityscapes: labelIds to train ids, both resolutions, both zips, every kind of bad input."""
 
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,15 @@ import pytest
 from PIL import Image
 
 from replication.data.canonical import DataSet
-from replication.data.cityscapes import halve_label, prepare_cityscapes, read_label_ids, train_ids
+from replication.data.cityscapes import (
+    Resolution,
+    halve_label,
+    read_cityscapes,
+    read_label_ids,
+    train_ids,
+)
 from replication.data.labels import read_image, read_label
+from replication.data.prepare import prepare
 from replication.errors import ReplicationError
 
 IDS = {
@@ -54,9 +62,16 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def prepared(tree: Path, **options: Any) -> DataSet:
+def prepared(
+    images: Path,
+    labels: Path | None = None,
+    *,
+    resolution: Resolution = "full",
+    **options: Any,
+) -> DataSet:
+    read = partial(read_cityscapes, images, labels or images, resolution=resolution)
     settings = {"official": False, "sources": [{"name": "CS"}], "progress": False} | options
-    return prepare_cityscapes(tree, tree, tree.parent / "data/cs", **settings)
+    return prepare(read, images.parent / "prepared", **settings)
 
 
 def test_every_label_id_as_torchvision_maps_it(tmp_path: Path) -> None:
@@ -73,7 +88,6 @@ def test_every_label_id_as_torchvision_maps_it(tmp_path: Path) -> None:
 
 def test_prepared_at_full_resolution(tree: Path) -> None:
     data = prepared(tree)
-    assert data.name == "cityscapes"
     assert data.num_classes == 19
     assert data.classes[0] == "road"
     assert data.palette[0].tolist() == [128, 64, 128]
@@ -89,7 +103,6 @@ def test_prepared_at_full_resolution(tree: Path) -> None:
 
 def test_prepared_at_half_resolution(tree: Path) -> None:
     data = prepared(tree, resolution="half")
-    assert data.name == "cityscapes half"
     name = IDS["train"][1]
     image = read_image(data.image_path(name)).astype(float)
     blocks = pixels(name).reshape(SIZE[0] // 2, 2, SIZE[1] // 2, 2, 3).astype(float)
@@ -113,16 +126,9 @@ def test_zips(tree: Path, tmp_path: Path) -> None:
             archive.writestr("README", "as in the official zips")
             for path in sorted((tree / kind).rglob("*.*")):
                 archive.write(path, path.relative_to(tree))
-    packed = prepare_cityscapes(
-        archives["leftImg8bit"],
-        archives["gtFine"],
-        tmp_path / "data/packed",
-        official=False,
-        sources=[{"name": "CS"}],
-        progress=False,
-    )
-    assert packed.meta == prepared(tree).meta
-    assert packed.meta["images"] == 4  # none of test
+    plain = prepared(tree).meta
+    assert prepared(archives["leftImg8bit"], archives["gtFine"]).meta == plain
+    assert plain["images"] == 4  # none of test
 
 
 def test_limits_and_official_counts(tree: Path) -> None:
@@ -170,7 +176,7 @@ def rewrite(value: int) -> Any:
     ],
 )
 @pytest.mark.parametrize("resolution", ["full", "half"])
-def test_bad_input(tree: Path, break_it: Any, message: str, resolution: str) -> None:
+def test_bad_input(tree: Path, break_it: Any, message: str, resolution: Resolution) -> None:
     break_it(tree)
     if "8x16" in message and resolution == "half":
         message = "the label is 4x8 pixels, its image .* 8x4"

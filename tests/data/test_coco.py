@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 
 from replication.data.canonical import DataSet
 from replication.data.classes import COCO_CATEGORIES, VOC
-from replication.data.coco import keep_large, prepare_coco
+from replication.data.coco import LEAST, keep_large, read_coco
 from replication.data.coco_json import encode, read_instances, run_lengths
 from replication.data.labels import VOID, read_label
+from replication.data.prepare import prepare
 from replication.errors import ReplicationError
 
 SIZE = (40, 60)  # H, W
@@ -90,9 +92,12 @@ def instances(root: Path) -> Path:
     return root / "annotations/instances_train2014.json"
 
 
-def prepared(coco: Path, **options: Any) -> DataSet:
+def prepared(
+    images: Path, annotations: Path | None = None, *, least: int = LEAST, **options: Any
+) -> DataSet:
+    read = partial(read_coco, images, annotations or images, least=least)
     settings = {"official": False, "sources": [{"name": "COCO"}], "progress": False} | options
-    return prepare_coco(coco, coco, coco.parent / "data/coco", **settings)
+    return prepare(read, images.parent / "prepared", **settings)
 
 
 def decoded(segmentation: Any) -> np.ndarray:
@@ -157,7 +162,7 @@ def test_small_images_are_left_out(coco: Path) -> None:
     assert areas == {STEMS[k]: area for k, area in brute.items()}
     assert list(keep_large(photos)) == [STEMS[9], STEMS[25]]
     assert list(keep_large(photos, 999)) == [STEMS[9], STEMS[25], STEMS[30]]
-    assert prepared(coco, least=999, limit=1).ids("train") == [STEMS[9]]
+    assert prepared(coco, least=999, limits={"train": 1}).ids("train") == [STEMS[9]]
     with pytest.raises(ReplicationError, match="no image has more than 9,000 pixels of VOC's"):
         prepared(coco, least=9_000)
 
@@ -213,15 +218,8 @@ def test_zips(coco: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "annotations.zip", "w") as archive:
         archive.write(instances(coco), "annotations/instances_train2014.json")
         archive.writestr("annotations/captions_train2014.json", "{}")
-    packed = prepare_coco(
-        tmp_path / "train2014.zip",
-        tmp_path / "annotations.zip",
-        tmp_path / "data/packed",
-        official=False,
-        sources=[{"name": "COCO"}],
-        progress=False,
-    )
-    assert packed.meta == prepared(coco).meta
+    plain = prepared(coco).meta
+    assert prepared(tmp_path / "train2014.zip", tmp_path / "annotations.zip").meta == plain
 
 
 def test_official_count(coco: Path) -> None:

@@ -1,6 +1,7 @@
 """PASCAL-Context: 459 labels to 59 by name, its prepared set, and every kind of bad input."""
 
 import tarfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from replication.data.classes import CONTEXT
 from replication.data.context import (
     find_context,
     lookup_table,
-    prepare_context,
+    read_context,
     read_context_label,
     read_names,
 )
 from replication.data.labels import read_label
+from replication.data.prepare import prepare
 from replication.errors import ReplicationError
 
 SIZE = (9, 14)  # H, W, as the fixture voc2010's images
@@ -63,7 +65,8 @@ def context(tmp_path: Path) -> Path:
 
 def prepared(voc: Path, context: Path, **options: Any) -> DataSet:
     settings = {"official": False, "sources": [{"name": "PC"}], "progress": False} | options
-    return prepare_context(voc, context, voc.parents[2] / "data/context", **settings)
+    read = partial(read_context, voc, context)
+    return prepare(read, voc.parent / "prepared", **settings)
 
 
 def test_the_59_are_found_by_name_at_their_published_numbers(context: Path) -> None:
@@ -121,15 +124,8 @@ def test_archives(voc2010: Path, context: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "trainval.tar.gz", "w:gz") as archive:
         for member in sorted(context.iterdir()):
             archive.add(member, member.name)
-    packed = prepare_context(
-        tmp_path / "VOC.tar",
-        tmp_path / "trainval.tar.gz",
-        tmp_path / "data/packed",
-        official=False,
-        sources=[{"name": "PC"}],
-        progress=False,
-    )
-    assert packed.meta == prepared(voc2010, context).meta
+    plain = prepared(voc2010, context).meta
+    assert prepared(tmp_path / "VOC.tar", tmp_path / "trainval.tar.gz").meta == plain
 
 
 def test_official_counts(voc2010: Path, context: Path) -> None:

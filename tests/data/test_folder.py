@@ -12,10 +12,9 @@ from PIL import Image
 
 from replication.data import convert
 from replication.data.canonical import DataSet
-from replication.data.folder import read_classes, read_folder
+from replication.data.folder import prepare_folder, read_classes, read_folder
 from replication.data.labels import VOID, read_image, read_label, write_label
 from replication.data.palette import voc_palette
-from replication.data.prepare import prepare_folder
 from replication.errors import ReplicationError
 
 SIZE = (12, 16)  # H, W

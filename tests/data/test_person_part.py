@@ -3,6 +3,7 @@
 import tarfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from scipy.io import savemat
 from replication.data.canonical import DataSet
 from replication.data.classes import PERSON_PART
 from replication.data.labels import read_label
-from replication.data.person_part import PARTS, part_ids, prepare_person_part, read_parts
+from replication.data.person_part import PARTS, Neck, part_ids, read_parts, read_person_part
+from replication.data.prepare import prepare
 from replication.errors import ReplicationError
 
 SIZE = (9, 14)  # H, W, as the fixture voc2010's images
@@ -70,9 +72,10 @@ def parts(tmp_path: Path) -> Path:
     return tree
 
 
-def prepared(voc: Path, parts: Path, **options: Any) -> DataSet:
+def prepared(voc: Path, parts: Path, *, neck: Neck = "torso", **options: Any) -> DataSet:
+    read = partial(read_person_part, voc, parts, neck=neck, lists=options.pop("lists", None))
     settings = {"official": False, "sources": [{"name": "PP"}], "progress": False} | options
-    return prepare_person_part(voc, parts, voc.parents[2] / "data/parts", **settings)
+    return prepare(read, voc.parent / "prepared", **settings)
 
 
 def test_the_24_parts_become_six() -> None:
@@ -138,15 +141,8 @@ def test_archives(voc2010: Path, parts: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "trainval.tar.gz", "w:gz") as archive:
         for member in sorted(parts.iterdir()):
             archive.add(member, member.name)
-    packed = prepare_person_part(
-        tmp_path / "VOC.tar",
-        tmp_path / "trainval.tar.gz",
-        tmp_path / "data/packed",
-        official=False,
-        sources=[{"name": "PP"}],
-        progress=False,
-    )
-    assert packed.meta == prepared(voc2010, parts).meta
+    plain = prepared(voc2010, parts).meta
+    assert prepared(tmp_path / "VOC.tar", tmp_path / "trainval.tar.gz").meta == plain
 
 
 def test_official_counts(voc2010: Path, parts: Path) -> None:

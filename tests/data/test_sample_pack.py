@@ -27,16 +27,6 @@ from replication.data.sbd import derive_trainaug, find_sbd, read_sbd_label, sbd_
 from replication.data.voc import find_voc, voc_ids, voc_items
 from replication.errors import ReplicationError
 
-FEW = Counts(
-    val=4,
-    train=5,
-    extra=6,
-    extra_in_train=2,
-    extra_in_val=1,
-    pascal=pack_pascal.Counts(train=2, val=1, people_train=2, people_val=1),
-    cityscapes=pack_cityscapes.Counts(train=2, val=1),
-    coco=2,
-)
 OTHERS = [
     pack_pascal.VOC_FILE,
     pack_pascal.CONTEXT_FILE,
@@ -49,41 +39,36 @@ OTHERS = [
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sample") / "archives"
-    render(folder, counts=FEW)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def unpacked(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unpacked(few_packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unpacked")
     for name in (VOC_FILE, SBD_FILE):
-        with tarfile.open(packed / name) as tar:
+        with tarfile.open(few_packed / name) as tar:
             tar.extractall(folder, filter="data")
     return folder
 
 
 def test_packing_again_with_two_processes_gives_the_same_bytes(
-    packed: Path, tmp_path: Path
+    few: Counts, few_packed: Path, tmp_path: Path
 ) -> None:
-    paths = render(tmp_path, jobs=2, counts=FEW)
+    paths = render(tmp_path, jobs=2, counts=few)
     assert sorted(paths) == sorted([VOC_FILE, SBD_FILE, CHECKSUMS_FILE, *OTHERS])
     for name, path in paths.items():
-        assert path.read_bytes() == (packed / name).read_bytes(), name
+        assert path.read_bytes() == (few_packed / name).read_bytes(), name
 
 
-def test_checksums_describe_the_archives(packed: Path) -> None:
-    checksums = json.loads((packed / CHECKSUMS_FILE).read_text())
+def test_checksums_describe_the_archives(few_packed: Path) -> None:
+    checksums = json.loads((few_packed / CHECKSUMS_FILE).read_text())
     assert list(checksums) == [VOC_FILE, SBD_FILE, *OTHERS]
     for name in checksums:
-        raw = (packed / name).read_bytes()
+        raw = (few_packed / name).read_bytes()
         assert checksums[name] == {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)}
 
 
 @pytest.mark.parametrize("name", [VOC_FILE, SBD_FILE, *OTHERS[:3]])
-def test_members_are_plain_files_in_order_without_owner_or_clock(packed: Path, name: str) -> None:
-    with tarfile.open(packed / name) as tar:
+def test_members_are_plain_files_in_order_without_owner_or_clock(
+    few_packed: Path, name: str
+) -> None:
+    with tarfile.open(few_packed / name) as tar:
         members = tar.getmembers()
     assert [m.name for m in members] == sorted(m.name for m in members)
     assert {(m.uid, m.gid, m.uname, m.gname) for m in members} == {(0, 0, "", "")}
@@ -91,12 +76,12 @@ def test_members_are_plain_files_in_order_without_owner_or_clock(packed: Path, n
     assert all(m.isfile() or m.isdir() for m in members)
 
 
-def test_voc_is_laid_out_as_voc(unpacked: Path) -> None:
+def test_voc_is_laid_out_as_voc(few: Counts, unpacked: Path) -> None:
     tree = find_voc(unpacked)
     assert tree.relative_to(unpacked) == Path("VOCdevkit/VOC2012")
-    assert len(list((tree / "JPEGImages").iterdir())) == FEW.scenes
+    assert len(list((tree / "JPEGImages").iterdir())) == few.scenes
     train, val, both = (voc_ids(tree, split) for split in ("train", "val", "trainval"))
-    assert (len(train), len(val)) == (FEW.train, FEW.val)
+    assert (len(train), len(val)) == (few.train, few.val)
     assert both == sorted(train + val)
     assert sorted(voc_items(tree, both)) == both
     for name in both:
@@ -105,9 +90,9 @@ def test_voc_is_laid_out_as_voc(unpacked: Path) -> None:
             assert np.array_equal(np.reshape(label.getpalette() or [], (-1, 3)), voc_palette())
 
 
-def test_voc_holds_the_scenes_that_were_rendered(unpacked: Path) -> None:
+def test_voc_holds_the_scenes_that_were_rendered(few: Counts, unpacked: Path) -> None:
     tree = find_voc(unpacked)
-    for index in split_indices(FEW)["train"][:2]:
+    for index in split_indices(few)["train"][:2]:
         scene = render_scene("sample", index)
         with Image.open(tree / "SegmentationClass" / f"{image_id(index)}.png") as label:
             np.testing.assert_array_equal(np.asarray(label), scene.label)
@@ -117,10 +102,10 @@ def test_voc_holds_the_scenes_that_were_rendered(unpacked: Path) -> None:
         assert np.abs(error).mean() < 6  # what JPEG takes at this quality
 
 
-def test_sbd_is_laid_out_as_sbd(unpacked: Path) -> None:
+def test_sbd_is_laid_out_as_sbd(few: Counts, unpacked: Path) -> None:
     tree = find_sbd(unpacked)
     assert tree.relative_to(unpacked) == Path("benchmark_RELEASE/dataset")
-    splits = split_indices(FEW)
+    splits = split_indices(few)
     assert len(sbd_ids(tree)) == len(splits["sbd_train"] + splits["sbd_val"]) == 9
     for index in splits["sbd_val"]:
         expected = render_scene("sample", index).classes
@@ -146,13 +131,13 @@ def test_boundaries_are_sparse_maps_on_the_rim_of_each_class(tmp_path: Path) -> 
         np.testing.assert_array_equal(boundaries[k, 0].toarray().astype(bool), expected)
 
 
-def test_train_aug_of_the_small_pack_leaves_val_out(unpacked: Path) -> None:
+def test_train_aug_of_the_small_pack_leaves_val_out(few: Counts, unpacked: Path) -> None:
     voc = find_voc(unpacked)
     train, val = voc_ids(voc, "train"), voc_ids(voc, "val")
     sbd = sbd_ids(find_sbd(unpacked))
-    assert len(set(sbd) & set(train)) == FEW.extra_in_train
-    assert len(set(sbd) & set(val)) == FEW.extra_in_val
-    assert len(derive_trainaug(train, sbd, val)) == FEW.train + FEW.extra
+    assert len(set(sbd) & set(train)) == few.extra_in_train
+    assert len(set(sbd) & set(val)) == few.extra_in_val
+    assert len(derive_trainaug(train, sbd, val)) == few.train + few.extra
 
 
 def test_the_whole_sample_has_600_in_train_aug_and_every_class_in_every_split() -> None:

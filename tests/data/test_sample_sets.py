@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 from PIL import Image
 
 from replication.data.canonical import DataSet
-from replication.data.cityscapes import prepare_cityscapes, train_ids
+from replication.data.cityscapes import read_cityscapes, train_ids
 from replication.data.classes import CITYSCAPES, COCO_TO_VOC, CONTEXT, PERSON_PART, VOC
-from replication.data.coco import prepare_coco
+from replication.data.coco import read_coco
 from replication.data.coco_json import encode
-from replication.data.context import prepare_context
+from replication.data.context import read_context
 from replication.data.labels import VOID, read_image, read_label
-from replication.data.person_part import PARTS, prepare_person_part
+from replication.data.person_part import PARTS, read_person_part
+from replication.data.prepare import prepare
 from replication.data.sample import pack_cityscapes, pack_coco, pack_pascal
 from replication.data.sample.people import render_group
 from replication.data.sample.scenes import render as render_scene
@@ -35,24 +37,22 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def prepare(packed: Path, into: Path, name: str, **options: object) -> DataSet:
-    function, archives = {
-        "context": (prepare_context, [pack_pascal.VOC_FILE, pack_pascal.CONTEXT_FILE]),
-        "part": (prepare_person_part, [pack_pascal.VOC_FILE, pack_pascal.PART_FILE]),
-        "cityscapes": (
-            prepare_cityscapes,
-            [pack_cityscapes.IMAGES_FILE, pack_cityscapes.LABELS_FILE],
-        ),
-        "coco": (prepare_coco, [pack_coco.IMAGES_FILE, pack_coco.ANNOTATIONS_FILE]),
-    }[name]
-    paths = [packed / archive for archive in archives]
-    return function(  # type: ignore[operator]
-        *paths, into / name, official=False, sources=[], progress=False, **options
-    )
+READERS = {
+    "context": (read_context, pack_pascal.VOC_FILE, pack_pascal.CONTEXT_FILE),
+    "part": (read_person_part, pack_pascal.VOC_FILE, pack_pascal.PART_FILE),
+    "cityscapes": (read_cityscapes, pack_cityscapes.IMAGES_FILE, pack_cityscapes.LABELS_FILE),
+    "coco": (read_coco, pack_coco.IMAGES_FILE, pack_coco.ANNOTATIONS_FILE),
+}
+
+
+def prepared(packed: Path, into: Path, name: str, **options: object) -> DataSet:
+    reader, *archives = READERS[name]
+    read = partial(reader, *(packed / archive for archive in archives), **options)
+    return prepare(read, into / name, official=False, sources=[], progress=False)
 
 
 def test_context(packed: Path, tmp_path: Path) -> None:
-    data = prepare(packed, tmp_path, "context")
+    data = prepared(packed, tmp_path, "context")
     assert data.classes == CONTEXT.names
     assert (len(data.ids("train")), len(data.ids("val"))) == (8, 5)
     scene = render_scene("sample", 10_000)  # the first: objects are VOC's classes, and Context's
@@ -71,7 +71,7 @@ def test_context(packed: Path, tmp_path: Path) -> None:
 
 
 def test_person_part(packed: Path, tmp_path: Path) -> None:
-    data = prepare(packed, tmp_path, "part")
+    data = prepared(packed, tmp_path, "part")
     assert data.classes == PERSON_PART.names
     assert (len(data.ids("train")), len(data.ids("val"))) == (4, 2)  # those of people alone
     group = render_group(1)
@@ -104,7 +104,7 @@ def test_parts_do_not_overlap_and_are_where_they_seem(index: int) -> None:
 
 @pytest.mark.parametrize("resolution", ["full", "half"])
 def test_cityscapes(packed: Path, tmp_path: Path, resolution: str) -> None:
-    data = prepare(packed, tmp_path, "cityscapes", resolution=resolution)
+    data = prepared(packed, tmp_path, "cityscapes", resolution=resolution)
     assert data.classes == CITYSCAPES.names
     assert (len(data.ids("train")), len(data.ids("val"))) == (4, 3)
     name = "bochum_000001_000019"
@@ -125,7 +125,7 @@ def test_streets_hold_every_class() -> None:
 
 
 def test_coco(packed: Path, tmp_path: Path) -> None:
-    data = prepare(packed, tmp_path, "coco")
+    data = prepared(packed, tmp_path, "coco")
     assert data.ids("train") == [f"COCO_train2014_{k:012d}" for k in range(1, PHOTOS + 1)]
     for k, name in enumerate(data.ids("train")):
         scene = render_scene("sample", 20_000 + k)

@@ -2,6 +2,7 @@
 
 import hashlib
 import tarfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,14 @@ from scipy.io import savemat
 from replication.data.canonical import DataSet, ids_sha256, read_ids
 from replication.data.labels import VOID, read_label, write_label
 from replication.data.palette import VOC_CLASSES
-from replication.data.prepare import prepare_voc
-from replication.data.sbd import derive_trainaug, find_sbd, read_sbd_label, sbd_ids
+from replication.data.prepare import prepare
+from replication.data.sbd import (
+    derive_trainaug,
+    find_sbd,
+    read_sbd_label,
+    read_trainaug,
+    sbd_ids,
+)
 from replication.data.voc import EXPECTED, Expected
 from replication.errors import ReplicationError
 
@@ -73,7 +80,7 @@ def sbd(tmp_path: Path) -> Path:
 def prepared(voc: Path, sbd: Path | None, **options: Any) -> DataSet:
     into = voc.parents[2] / "data" / "voc"
     settings = {"official": False, "sources": [{"name": "VOC"}], "progress": False} | options
-    return prepare_voc(voc, sbd, into, **settings)
+    return prepare(partial(read_trainaug, voc, sbd), settings.pop("into", into), **settings)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])
@@ -233,14 +240,8 @@ def test_archives(voc: Path, sbd: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "benchmark.tgz", "w:gz") as archive:
         archive.add(sbd.parent, "benchmark_RELEASE")
     plain = prepared(voc, sbd)
-    data = prepare_voc(
-        tmp_path / "VOCtrainval.tar",
-        tmp_path / "benchmark.tgz",
-        tmp_path / "data" / "packed",
-        official=False,
-        sources=[{"name": "VOC"}],
-        progress=False,
-    )
+    into = tmp_path / "data" / "packed"
+    data = prepared(tmp_path / "VOCtrainval.tar", tmp_path / "benchmark.tgz", into=into, name="voc")
     assert data.meta == plain.meta
     assert data.image_path("s2").stat().st_nlink == 1  # the work folder is gone
     assert sorted(p.name for p in data.root.parent.iterdir()) == ["packed", "voc"]

@@ -13,9 +13,7 @@ import yaml
 from replication import stages
 from replication.data.canonical import DataSet
 from replication.data.fetch import fetch
-from replication.data.sample import pack_cityscapes, pack_pascal
-from replication.data.sample.pack import Counts, render
-from replication.data.sets import SETS, get_set, prepare_set
+from replication.data.sets import SETS, get_set, prepare_set, title
 from replication.data.sources import SOURCES, get_source
 from replication.errors import ReplicationError
 from replication.plan import Settings, load
@@ -24,20 +22,10 @@ from replication.settings.experiments import DataName
 
 HERE = Path(__file__).resolve().parents[2]
 
-FEW = Counts(
-    val=2,
-    train=2,
-    extra=2,
-    extra_in_train=1,
-    extra_in_val=1,
-    pascal=pack_pascal.Counts(train=1, val=1, people_train=1, people_val=1),
-    cityscapes=pack_cityscapes.Counts(train=2, val=1),
-    coco=2,
-)
 EXPECTED = {
-    "voc2012": ("voc2012 sample", 21, {"train": 2, "trainaug": 4, "val": 2}),
-    "pascal_context": ("pascal_context sample", 60, {"train": 2, "val": 2}),
-    "pascal_person_part": ("pascal_person_part sample", 7, {"train": 1, "val": 1}),
+    "voc2012": ("voc2012 sample", 21, {"train": 5, "trainaug": 11, "val": 4}),
+    "pascal_context": ("pascal_context sample", 60, {"train": 4, "val": 2}),
+    "pascal_person_part": ("pascal_person_part sample", 7, {"train": 2, "val": 1}),
     "cityscapes": ("cityscapes sample", 19, {"train": 2, "val": 1}),
     "cityscapes_half": ("cityscapes sample half", 19, {"train": 2, "val": 1}),
     "coco": ("coco sample", 21, {"train": 2}),
@@ -45,10 +33,10 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(few_packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository root that holds a small sample where the records say that it is."""
     folder = tmp_path_factory.mktemp("root")
-    render(folder / "data/sample/archives", counts=FEW)
+    shutil.copytree(few_packed, folder / "data/sample/archives")
     return folder
 
 
@@ -98,6 +86,13 @@ def test_unknown_names_and_too_few_archives() -> None:
         get_set("ade20k")
     with pytest.raises(ReplicationError, match=r"made from 2 archives \(coco_images, coco_anno"):
         prepare_set("coco", [Path("x")], Path("y"), sample=True, sources=[])
+
+
+def test_titles_of_official_sets() -> None:
+    assert [title(name, sample=False) for name in SETS] == [
+        *("voc2012", "pascal_context", "pascal_person_part", "cityscapes", "cityscapes half"),
+        "coco",
+    ]
 
 
 @pytest.fixture(scope="module")

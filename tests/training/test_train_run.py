@@ -18,7 +18,7 @@ from safetensors.torch import load_file, safe_open
 
 from replication import stages
 from replication.data.canonical import DataSet, ids_sha256
-from replication.data.prepare import prepare_folder
+from replication.data.folder import prepare_folder
 from replication.errors import ReplicationError
 from replication.inference.score import load_trained
 from replication.models.deeplab import DeepLab, build
@@ -349,7 +349,8 @@ def test_the_code_hash_follows_code_and_not_words(
         hashes.append(resume.code_hash())
     assert hashes[0] == hashes[1]
     assert len(set(hashes)) == 3
-    (tmp_path / "training" / "pretrain.py").write_text("x = 1\n")
+    for name in ("pretrain", "pretrain_vgg", "pretrain_resnet"):
+        (tmp_path / "training" / f"{name}.py").write_text("x = 1\n")
     assert resume.code_hash() == hashes[3]
     (tmp_path / "training" / "loss.py").write_text("x = 1\n")
     assert resume.code_hash() != hashes[3]
