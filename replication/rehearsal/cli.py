@@ -45,7 +45,7 @@ def rehearse(
     folder = make_workspace(settings, settings.root / "tmp" / "rehearsal" / profile, images)
     out = settings.root / "rehearsals" / f"{profile}.json"
     rehearse_runs(settings, chosen, folder, out)
-    typer.echo(f"{len(chosen)} runs rehearsed; `replication estimate --profile {profile}` sums up")
+    typer.echo(f"rehearsed; `replication estimate --profile {profile}` sums up")
     typer.echo(out)
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from replication.paper import reported
 from replication.plan import Settings
+from replication.rehearsal.rehearse import stages_of
 
 # The search's points (coarse and finer), and how many times faster than `exact` its mode is:
 # benchmarks/crf.py, medians of four w1 together.
@@ -35,14 +36,26 @@ class Cost:
 
 
 def cost_of(settings: Settings, run: str, measured: dict[str, Any], images: int) -> Cost:
-    """Return what ``run`` costs at the profile's scale, of ``images`` of val, with every seed."""
+    """Return what ``run`` costs at the profile's scale, of ``images`` of val, with every seed.
+
+    Args:
+        settings: the profile's.
+        run: its name.
+        measured: seconds and memory by stage, as `rehearse` notes them.
+        images: how many are scored and refined.
+    """
     seeds, updates = len(settings.params.seeds), settings.plan(run).recipe.iterations
     train = measured["train"]
+
+    def image_hours(stage: str) -> float:  # a run that only starts others has no such stage
+        seconds: float = measured[stage][f"{stage}_seconds"] if stage in measured else 0.0
+        return seeds * images * seconds / _HOUR
+
     return Cost(
         run=run,
         train=seeds * updates * train["update_seconds"] / _HOUR,
-        score=seeds * images * measured["score"]["score_seconds"] / _HOUR,
-        refine=seeds * images * measured["refine"]["refine_seconds"] / _HOUR,
+        score=image_hours("score"),
+        refine=image_hours("refine"),
         memory=train["device_memory_mib"] or train["memory_mib"],
     )
 
@@ -84,16 +97,13 @@ def print_estimate(settings: Settings, record: dict[str, Any]) -> list[Table]:
 
     Runs that were not rehearsed are named; their hours are missing in the sums.
     """
-    costs = {
-        run: cost_of(
-            settings,
-            run,
-            measured,
-            val_images(settings, settings.experiments.all_runs[run].data, record["val_images"]),
-        )
-        for run, measured in record["runs"].items()
-        if run in settings.experiments.all_runs and {"train", "score", "refine"} <= measured.keys()
-    }
+    costs = {}
+    for name, measured in record["runs"].items():
+        run = settings.experiments.all_runs.get(name)
+        if run is not None and measured.keys() >= set(stages_of(run)) - {"evaluate"}:
+            measures = run.search is not None
+            images = val_images(settings, run.data, record["val_images"]) if measures else 0
+            costs[name] = cost_of(settings, name, measured, images)
     by_run = Table(title=f"profile {settings.name}: hours, one process or GPU")
     for column in ("run", "train", "score", "CRF", "all", "memory (MiB)"):
         by_run.add_column(column, justify="left" if column == "run" else "right")

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,31 @@ from replication.data.canonical import DataSet
 from replication.errors import ReplicationError
 from replication.plan import Settings, load
 from replication.provenance import environment, read_record
+from replication.settings import IMAGENET, Run
 
 RUN_STAGES = ("train", "score", "refine", "evaluate")
+
+
+def with_starts(all_runs: Mapping[str, Run], runs: Iterable[str]) -> list[str]:
+    """Return ``runs`` in the order in which they can run, with those that others start from."""
+    ordered: dict[str, None] = {}
+    for run in runs:
+        if (start := all_runs[run].init) != IMAGENET:
+            ordered[start] = None
+        ordered[run] = None
+    return list(ordered)
+
+
+def stages_of(run: Run) -> tuple[str, ...]:
+    """Return the stages that a run goes through: one without a search only starts others."""
+    return RUN_STAGES if run.search is not None else RUN_STAGES[:1]
 
 
 def rehearse(settings: Settings, runs: Sequence[str], folder: Path, out: Path) -> dict[str, Any]:
     """Run every stage of ``runs`` in the workspace ``folder``; write and return the record.
 
-    Searches are left out: the CRF takes a published setting, which costs as much.
+    Runs that others start from come first, whether or not they are named. Searches are left out:
+    the CRF takes a published setting, which costs as much.
 
     Returns:
         ``runs``: for each run and stage, ``seconds`` and ``memory_mib`` (the largest resident
@@ -36,19 +53,21 @@ def rehearse(settings: Settings, runs: Sequence[str], folder: Path, out: Path) -
         ReplicationError: a stage failed; its last lines.
     """
     work = load(folder)
+    all_runs = settings.experiments.all_runs
+    runs = with_starts(all_runs, runs)
     record: dict[str, Any] = read_record(out) if out.is_file() else {}
     record |= {"profile": settings.name, "environment": environment()}
     done = record.setdefault("runs", {})
-    names: list[str] = list(dict.fromkeys(settings.experiments.all_runs[run].data for run in runs))
+    names: list[str] = list(dict.fromkeys(all_runs[run].data for run in runs))
     tasks = [(stage, data) for data in names for stage in ("fetch", "prepare")]
     tasks = [t for t in tasks if not (work.place("datasets", t[1]) / "meta.json").is_file()]
-    tasks += [(stage, run) for run in runs for stage in RUN_STAGES]
+    tasks += [(stage, run) for run in runs for stage in stages_of(all_runs[run])]
     with tqdm(tasks, desc=f"rehearse {settings.name}", unit="stage", disable=None) as bar:
         for stage, name in bar:
             bar.set_postfix_str(f"{stage} {name}")
             cost = _run(stage, name, folder)
-            if stage == "train":
-                data = settings.experiments.all_runs[name].data
+            if stage == "score":
+                data = all_runs[name].data
                 images = DataSet.open(work.place("datasets", data)).ids("val")
                 record.setdefault("val_images", {})[data] = len(images)
             if stage in RUN_STAGES:

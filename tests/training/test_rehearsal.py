@@ -46,6 +46,33 @@ def test_every_stage_runs_at_the_profiles_size_and_touches_nothing_else(tiny: Se
     assert RUN in said.output
 
 
+def test_a_run_from_anothers_weights_brings_that_run_along(tiny: Settings) -> None:
+    path = tiny.root / "experiments.yaml"
+    experiments = yaml.safe_load(path.read_text())
+    families = experiments["families"]
+    first = families["coco"]["resnet_coco"] | {"data": "voc2012"}
+    then = families["voc_resnet"]["resnet_msc_coco"] | {"search": "vgg_aspp"}
+    del experiments["searches"]["resnet_aspp"]
+    experiments |= {
+        "families": {"coco": {"resnet_coco": first}, "more": {"then": then}},
+        "datasets": ["voc2012"],
+    }
+    path.write_text(yaml.safe_dump(experiments))
+    arguments = ["--profile", "tiny", "--images", "1", "--root", str(tiny.root)]
+    done = CliRunner().invoke(app, ["rehearse", "then", *arguments])
+    assert done.exit_code == 0, done.exception or done.output
+    record = json.loads((tiny.root / "rehearsals" / "tiny.json").read_text())
+    stages = {run: list(costs) for run, costs in record["runs"].items()}
+    assert stages == {"resnet_coco": ["train"], "then": ["train", "score", "refine", "evaluate"]}
+    work = tiny.root / "tmp" / "rehearsal" / "tiny" / "runs" / "tiny"
+    coco = json.loads((work / "resnet_coco" / "seed_3" / "train.json").read_text())
+    trained = json.loads((work / "then" / "seed_3" / "train.json").read_text())
+    assert trained["backbone"]["sha256"] == coco["weights_sha256"]
+    said = CliRunner().invoke(app, ["estimate", "--profile", "tiny", "--root", str(tiny.root)])
+    assert said.exit_code == 0, said.exception
+    assert "resnet_coco" in said.output
+
+
 def test_the_workspace_keeps_what_costs_and_lessens_the_rest(tiny: Settings) -> None:
     params = yaml.safe_load((tiny.root / "params.yaml").read_text())
     profile = yaml.safe_load((tiny.root / "profiles" / "tiny.yaml").read_text())
@@ -93,6 +120,8 @@ def test_hours_are_hand_arithmetic() -> None:
     assert cost.hours == pytest.approx(10 + 1_449 * 0.75 / 3600)
     assert cost.memory == 5000.0
     # 180 points on 100 images at a quarter of 0.5 seconds
+    only_starts = cost_of(settings, "resnet_coco", {"train": MEASURED["train"]}, 0)
+    assert only_starts.hours == only_starts.train == pytest.approx(10)
     assert search_hours(settings, MEASURED) == pytest.approx(180 * 100 * 0.125 / 3600)
 
 
