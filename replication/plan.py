@@ -69,7 +69,7 @@ class Plan:
     def comparable(self) -> bool:
         """Whether results may be held against the paper's: real data at the paper's scale."""
         p = self.profile
-        factors = (p.width, p.iterations_factor, p.batch_factor, p.base_lr_factor)
+        factors = (p.width, p.batch_factor, *_training_factors(p, self.backbone))
         return (
             p.data == "official"
             and factors == (1, 1, 1, 1)
@@ -120,12 +120,13 @@ def scale(name: str, run: Run, profile_name: str, profile: Profile) -> Plan:
     """
     if run.multi_scale is not None:
         _check_crop(name, run.multi_scale, profile_name, profile)
+    iterations_factor, base_lr_factor = _training_factors(profile, run.backbone)
     recipe = run.recipe.model_copy(
         update={
-            "iterations": max(1, round(run.recipe.iterations * profile.iterations_factor)),
-            "step_size": max(1, round(run.recipe.step_size * profile.iterations_factor)),
+            "iterations": max(1, round(run.recipe.iterations * iterations_factor)),
+            "step_size": max(1, round(run.recipe.step_size * iterations_factor)),
             "batch_size": max(1, round(run.recipe.batch_size * profile.batch_factor)),
-            "base_lr": run.recipe.base_lr * profile.base_lr_factor,
+            "base_lr": run.recipe.base_lr * base_lr_factor,
         }
     )
     changes: dict[str, Any] = {}
@@ -150,6 +151,13 @@ def scale(name: str, run: Run, profile_name: str, profile: Profile) -> Plan:
         init=run.init,
         data=run.data,
     )
+
+
+def _training_factors(profile: Profile, backbone: str) -> tuple[float, float]:
+    """Return the factors of iterations and base learning rate for a backbone."""
+    if backbone == "resnet101":
+        return profile.resnet_iterations_factor, profile.resnet_base_lr_factor
+    return profile.iterations_factor, profile.base_lr_factor
 
 
 def _check_crop(name: str, multi_scale: MultiScale, profile_name: str, profile: Profile) -> None:

@@ -13,19 +13,20 @@ from replication.settings import Experiments, Params, Profile, parse
 
 HERE = Path(__file__).resolve().parents[1]
 EXPERIMENTS = parse(Experiments, HERE / "experiments.yaml")
-RUNS = list(EXPERIMENTS.runs)
+RUNS = list(EXPERIMENTS.all_runs)
+RESNET = "resnet_msc"
 
 
 def plan(run: str, profile: str, **changes: Any) -> Plan:
     values = yaml.safe_load((HERE / "profiles" / f"{profile}.yaml").read_text())
-    return scale(run, EXPERIMENTS.runs[run], profile, Profile(**{**values, **changes}))
+    return scale(run, EXPERIMENTS.all_runs[run], profile, Profile(**{**values, **changes}))
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_paper_scales_nothing(run: str) -> None:
     paper = plan(run, "paper")
-    assert paper.recipe == EXPERIMENTS.runs[run].recipe
-    assert paper.head == EXPERIMENTS.runs[run].head
+    assert paper.recipe == EXPERIMENTS.all_runs[run].recipe
+    assert paper.head == EXPERIMENTS.all_runs[run].head
     assert paper.comparable
     assert (paper.profile.crop, paper.profile.test_size) == (321, 513)
 
@@ -49,6 +50,16 @@ def test_paper_scales_nothing(run: str) -> None:
 )
 def test_anything_scaled_is_not_comparable(change: dict[str, Any]) -> None:
     assert not plan("aspp_l", "paper", **change).comparable
+
+
+def test_resnet_has_factors_of_its_own() -> None:
+    changes = {"iterations_factor": 0.5, "base_lr_factor": 3.0}
+    mine = {"resnet_iterations_factor": 0.01, "resnet_base_lr_factor": 4.0}
+    assert plan(RESNET, "paper", **changes).comparable
+    assert not plan(RESNET, "paper", **mine).comparable
+    assert plan("aspp_l", "paper", **mine).comparable
+    recipe = plan(RESNET, "paper", **changes, **mine).recipe
+    assert (recipe.iterations, recipe.base_lr) == (200, 1e-3)
 
 
 @pytest.mark.parametrize("profile", ["smoke", "demo", "photos"])
@@ -92,7 +103,7 @@ def test_scaled_plans_can_be_trained(
     assert 1 <= scaled.micro_batch <= micro
     divisors = (n for n in range(1, micro + 1) if scaled.recipe.batch_size % n == 0)
     assert scaled.micro_batch == max(divisors)
-    channels = EXPERIMENTS.runs[run].head.channels
+    channels = EXPERIMENTS.all_runs[run].head.channels
     assert scaled.head.channels == (None if channels is None else max(4, round(channels * width)))
 
 

@@ -14,7 +14,7 @@ from replication.errors import ReplicationError
 from replication.evaluation.class_counts import class_counts
 from replication.evaluation.confusion import Summary, confusion_matrix, summarise
 from replication.evaluation.parallel import over_images
-from replication.evaluation.trimap import WIDTH, TrimapCurve, ring_counts, trimap_curve
+from replication.evaluation.trimap import NEAR, WIDTH, TrimapCurve, ring_counts, trimap_curve
 from replication.inference.enlarge import enlarge
 from replication.inference.store import check_complete, read_scores, score_path, stored_ids
 
@@ -39,10 +39,12 @@ class SeedEvaluation:
     Attributes:
         measured: ``before`` and ``after``, JSON-ready, in percent.
         image_counts: int64 (2, N, 3, C): before and after, `class_counts` of each image.
+        near_counts: the same of the pixels at most `NEAR` from a void one.
     """
 
     measured: BeforeAfter
     image_counts: Int64[np.ndarray, "2 N 3 C"]
+    near_counts: Int64[np.ndarray, "2 N 3 C"]
 
 
 @dataclass
@@ -50,6 +52,7 @@ class _Tally:
     """What is counted over a whole set, before [0] and after [1] the CRF."""
 
     images: Int64[np.ndarray, "2 N 3 C"]
+    near: Int64[np.ndarray, "2 N 3 C"]
     confusion: Int64[np.ndarray, "2 C C"]
     rings: Int64[np.ndarray, "2 width 3 C"]
 
@@ -113,12 +116,14 @@ def _tally(
     ]
     tally = _Tally(
         images=np.zeros((2, len(ids), 3, classes), np.int64),
+        near=np.zeros((2, len(ids), 3, classes), np.int64),
         confusion=np.zeros((2, classes, classes), np.int64),
         rings=np.zeros((2, WIDTH, 3, classes), np.int64),
     )
     # An image takes some 20 ms, a process 1 s to start.
     for place, confusion, rings in over_images(_one_image, tasks, "evaluate", jobs, few=100):
         tally.images[:, place] = class_counts(confusion)
+        tally.near[:, place] = rings[:, :NEAR].sum(axis=1)
         tally.confusion += confusion
         tally.rings += rings
     return tally
@@ -170,4 +175,4 @@ def evaluate_seed(
         Measured(**summarise(tally.confusion[stage]), trimap=trimap_curve(tally.rings[stage]))
         for stage in (0, 1)
     )
-    return SeedEvaluation({"before": before, "after": after}, tally.images)
+    return SeedEvaluation({"before": before, "after": after}, tally.images, tally.near)

@@ -20,6 +20,9 @@ from replication.evaluation.confusion import VOID
 WIDTH = 40
 """The widest band of the paper's figure, pixels."""
 
+NEAR = 10
+"""The band of figure 10a's wider trimap, pixels: what claims call near contours."""
+
 MAX_WIDTH = 127  # distances are uint8, and sums of two of them must be, too
 
 

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 ResultField = Literal[
     "before.miou",
     "after.miou",
+    "before.near_miou",
+    "after.near_miou",
     "train.images_per_second",
     "model.parameters",
     "model.field_of_view",
@@ -177,6 +179,13 @@ class Across(_Strict):
     over: tuple[str, str, str]
 
 
+class Near(_Strict):
+    """Mean IOU near contours: of one run before or after the CRF, minus another's."""
+
+    of: tuple[str, Literal["before", "after"]]
+    over: tuple[str, Literal["before", "after"]]
+
+
 class Claim(_Strict):
     """What the paper says in words, and the numbers that it rests on.
 
@@ -186,6 +195,7 @@ class Claim(_Strict):
             ``same`` (no difference) or ``ratio``.
         effects: ids of differences in `Reported.tables`, all of which the claim is about.
         across: the two cells of a difference between tables.
+        near: a difference near contours, for which the paper gives no number.
         ratio: the two cells of a claim of kind ``ratio``.
         reported: the paper's differences in points, where no table here holds them: not run yet.
     """
@@ -196,13 +206,17 @@ class Claim(_Strict):
     text: str
     effects: list[str] = []
     across: Across | None = None
+    near: Near | None = None
     ratio: Ratio | None = None
     reported: list[float] = []
 
     @model_validator(mode="after")
     def _one_way_to_be_measured(self) -> "Claim":
-        if sum(map(bool, (self.effects, self.across, self.ratio, self.reported))) > 1:
+        ways = (self.effects, self.across, self.near, self.ratio, self.reported)
+        if sum(map(bool, ways)) > 1:
             raise ValueError(f"claim `{self.id}` must name effects, cells, ratio or numbers")
+        if self.near is not None and self.kind != "same":
+            raise ValueError(f"claim `{self.id}` has no number near contours: its kind is `same`")
         if (self.kind == "ratio") != (self.ratio is not None):
             raise ValueError(f"claim `{self.id}` of kind {self.kind} does not fit its `ratio`")
         return self

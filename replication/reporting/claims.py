@@ -4,9 +4,11 @@ The rule is in `replication.paper.verdicts`, the tolerances in ``reported.yaml``
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from replication.evaluation.image_counts import Stage
 from replication.paper import verdicts
-from replication.paper.reported import Claim, Column, Kind, Ratio, Reported, Row
+from replication.paper.reported import Claim, Column, Kind, Ratio, Reported, ResultField, Row
 from replication.paper.verdicts import Bounds, ClaimVerdict
 from replication.reporting.evidence import Evidence
 
@@ -53,44 +55,67 @@ def _parts(claim: Claim, evidence: Evidence, reported: Reported) -> tuple[Part, 
     if claim.effects:
         stated = []
         for table, effect in map(reported.effect, claim.effects):
-            cells = (table.find(effect.of), table.find(effect.over))
-            stated.append(_Stated(effect.text, table.reported_effect(effect), cells))
+            cells = _cell(*table.find(effect.of)), _cell(*table.find(effect.over))
+            stated.append(_Stated(effect.text, table.reported_effect(effect), *cells))
         return tuple(_difference(claim.kind, one, evidence, reported) for one in stated)
     if claim.across is not None:
-        cells = (reported.find(claim.across.of), reported.find(claim.across.over))
-        of, over = (row.reported[column.name] for row, column in cells)
-        one = _Stated(claim.text, round(of - over, DECIMALS), cells)
+        found = (reported.find(claim.across.of), reported.find(claim.across.over))
+        of, over = (row.reported[column.name] for row, column in found)
+        one = _Stated(claim.text, round(of - over, DECIMALS), *(_cell(*cell) for cell in found))
+        return (_difference(claim.kind, one, evidence, reported),)
+    if claim.near is not None:
+        first, second = (_near(*side) for side in (claim.near.of, claim.near.over))
+        one = _Stated(claim.text, None, first, second)
         return (_difference(claim.kind, one, evidence, reported),)
     numbers: list[float] | list[None] = claim.reported or [None]
     return tuple(Part(claim.text, n, None, None, ClaimVerdict.NOT_RUN) for n in numbers)
 
 
+class _Measured(NamedTuple):
+    """Where one side of a difference is measured: a run (None: no run fills it) and a field."""
+
+    run: str | None
+    field: ResultField
+    scale: float
+
+
 @dataclass(frozen=True)
 class _Stated:
-    """A difference as the paper has it: in words, in points, and the two cells."""
+    """A difference as the paper has it: in words, in points (None: no number), and its sides."""
 
     text: str
-    number: float
-    cells: tuple[tuple[Row, Column], tuple[Row, Column]]
+    number: float | None
+    of: _Measured
+    over: _Measured
+
+
+def _cell(row: Row, column: Column) -> _Measured:
+    return _Measured(row.run, row.field(column), column.scale)
+
+
+def _near(run: str, stage: Stage) -> _Measured:
+    field: ResultField = "before.near_miou" if stage == "before" else "after.near_miou"
+    return _Measured(run, field, 1.0)
 
 
 def _difference(kind: Kind, stated: _Stated, evidence: Evidence, reported: Reported) -> Part:
     ours: float | None = None
     measures = []
-    for row, column in stated.cells:
-        result = evidence.result(row.run)
-        measures.append(None if result is None else result.measure(row.field(column), column.scale))
+    sides = (stated.of, stated.over)
+    for side in sides:
+        result = evidence.result(side.run)
+        measures.append(None if result is None else result.measure(side.field, side.scale))
     of, over = measures
     if of is not None and over is not None:
         ours = verdicts.difference(round(over.mean, DECIMALS), of.mean, DECIMALS)
-    (first, second) = ((row.run, row.field(column)) for row, column in stated.cells)
+    first, second = ((side.run, side.field) for side in sides)
     interval = None if ours is None else evidence.difference(first, second)
     tolerance = _within(reported, kind)
-    if kind == "same":
+    if kind == "same" or stated.number is None:
         verdict = verdicts.judge_same(ours, interval, tolerance=tolerance)
     else:
         verdict = verdicts.judge_difference(stated.number, ours, interval, tolerance=tolerance)
-    runs = tuple(dict.fromkeys(row.run for row, _ in stated.cells if row.run is not None))
+    runs = tuple(dict.fromkeys(side.run for side in sides if side.run is not None))
     return Part(stated.text, stated.number, ours, interval, verdict, runs)
 
 

@@ -13,7 +13,9 @@ from replication.paper.reported import ResultField
 from replication.paper.verdicts import Bounds
 from replication.reporting.results import Result, read_result
 
-_STAGE_OF: dict[str, Stage] = {f"{stage}.miou": stage for stage in STAGES}
+_STAGE_OF: dict[str, Stage] = {
+    f"{stage}.{name}": stage for stage in STAGES for name in ("miou", "near_miou")
+}
 
 
 def counts_path(results_dir: Path, run: str) -> Path:
@@ -34,7 +36,7 @@ class Evidence:
         self.profile = profile
         self._results: dict[str, Result | None] = {}
         self._counts: dict[str, ImageCounts | None] = {}
-        self._draws: dict[tuple[str, Stage], Float64[np.ndarray, " draws"]] = {}
+        self._draws: dict[tuple[str, ResultField], Float64[np.ndarray, " draws"]] = {}
 
     def result(self, run: str | None) -> Result | None:
         """Return a run's result, or None; ReplicationError names a file that is corrupt."""
@@ -94,9 +96,12 @@ class Evidence:
         counts = None if run is None else self.counts(run)
         if run is None or stage is None or counts is None or len(counts.ids) < 2:
             return None
-        if (run, stage) not in self._draws:
-            self._draws[run, stage] = resampled_miou(counts.of(stage))
-        return self._draws[run, stage]
+        table = counts.near_of(stage) if field.endswith("near_miou") else counts.of(stage)
+        if table is None:
+            return None
+        if (run, field) not in self._draws:
+            self._draws[run, field] = resampled_miou(table)
+        return self._draws[run, field]
 
 
 def _adds_up(result: Result, counts: ImageCounts) -> bool:

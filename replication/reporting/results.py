@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from replication.errors import ReplicationError
+from replication.evaluation.trimap import NEAR
 from replication.paper.reported import ResultField
 
 FORMAT = 1
@@ -39,6 +40,13 @@ class Evaluation(_Open):
     mean_accuracy: Percent | None
     confusion: list[list[int]]  # rows truth, columns prediction, pixels
     trimap: Trimap | None = None
+
+    @property
+    def near_miou(self) -> float | None:
+        """Mean IOU within `NEAR` pixels of contours; None where it was not measured."""
+        if self.trimap is None or NEAR not in self.trimap.width:
+            return None
+        return self.trimap.miou[self.trimap.width.index(NEAR)]
 
 
 class Training(_Open):
@@ -105,7 +113,10 @@ class Result(_Open):
         parts = [getattr(seed, part) for seed in self.seeds]
         if any(p is None for p in parts):
             return None
-        values = [float(getattr(p, name)) * scale for p in parts]
+        measured = [getattr(p, name) for p in parts]
+        if any(value is None for value in measured):
+            return None
+        values = [float(value) * scale for value in measured]
         return Measure(fmean(values), stdev(values) if len(values) > 1 else None)
 
     def devices(self) -> set[tuple[str, str]]:

@@ -10,7 +10,11 @@ from replication.settings.base import Name, Strict
 
 
 class Profile(Strict):
-    """How a run is scaled. ``paper`` has factors of 1 everywhere."""
+    """How a run is scaled. ``paper`` has factors of 1 everywhere.
+
+    The two factors of ``resnet`` are those of runs whose backbone is ResNet-101, in place of the
+    general ones.
+    """
 
     about: str
     families: list[Name] | None = None  # of experiments.yaml, besides `runs`; null: all
@@ -22,6 +26,8 @@ class Profile(Strict):
     iterations_factor: Annotated[float, Field(gt=0)]
     batch_factor: Annotated[float, Field(gt=0)]
     base_lr_factor: Annotated[float, Field(gt=0)]
+    resnet_iterations_factor: Annotated[float, Field(gt=0)] = 1.0
+    resnet_base_lr_factor: Annotated[float, Field(gt=0)] = 1.0
     micro_batch: Annotated[int, Field(ge=1)]
     backbone: str
     resnet_backbone: str = "torchvision"

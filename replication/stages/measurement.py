@@ -28,7 +28,7 @@ def evaluate(settings: Settings, run: str) -> None:
         return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     ids = evaluated_ids(settings.profile, dataset)
-    seeds, counts, trained, left_out = [], [], {}, set[str]()
+    seeds, counts, near, trained, left_out = [], [], [], {}, set[str]()
     for seed in settings.params.seeds:
         places = {kind: settings.place(kind, run, seed) for kind in ("runs", "scores", "refined")}
         trained = read_record(places["runs"] / "train.json")
@@ -46,6 +46,7 @@ def evaluate(settings: Settings, run: str) -> None:
             jobs=settings.params.jobs,
         )
         counts.append(evaluation.image_counts)
+        near.append(evaluation.near_counts)
         seeds.append(
             {
                 "seed": seed,
@@ -80,7 +81,7 @@ def evaluate(settings: Settings, run: str) -> None:
         "seeds": seeds,
         "environment": environment(),
     }
-    write_image_counts(of_images, ImageCounts(counted, np.stack(counts)))
+    write_image_counts(of_images, ImageCounts(counted, np.stack(counts), np.stack(near)))
     write_json(written, result)
     write_json(metrics, headline(seeds))
 

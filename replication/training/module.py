@@ -18,7 +18,7 @@ from replication.training.loss import shrink_labels, summed_loss
 from replication.training.recipe import learning_rate_factor, parameter_groups
 from replication.training.terms import divisors, term_labels, term_scores
 
-LOWER_RATE = "lower `base_lr` in experiments.yaml, or the profile's `base_lr_factor`"
+LOWER_RATE = "lower `base_lr` in experiments.yaml, or the profile's `base_lr_factor` (`resnet_...`)"
 
 
 def dropout_seed(seed: int, update: int) -> int:

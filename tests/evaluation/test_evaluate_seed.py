@@ -81,6 +81,21 @@ def test_images_are_counted_in_the_order_of_their_ids(
     np.testing.assert_array_equal(other[:, ::-1], counts)
 
 
+def test_pixels_near_contours_are_those_of_a_band_of_ten(
+    dataset: DataSet, places: tuple[Path, Path]
+) -> None:
+    counts = evaluate_seed(dataset, "val", *places, stride=8).near_counts
+    for place, name in enumerate(IDS):
+        truth = read(dataset.label_path(name))
+        void = truth == 255
+        band = binary_dilation(void, np.ones((21, 21))) & ~void
+        expected = np.zeros((4, 4), int)
+        np.add.at(expected, (truth[band], read(places[1] / f"{name}.png")[band]), 1)
+        np.testing.assert_array_equal(counts[1, place, HIT], np.diag(expected))
+        np.testing.assert_array_equal(counts[1, place, TRUE], expected.sum(axis=1))
+        np.testing.assert_array_equal(counts[1, place, PREDICTED], expected.sum(axis=0))
+
+
 def test_the_trimap_is_mean_iou_within_a_dilated_contour(
     dataset: DataSet, places: tuple[Path, Path]
 ) -> None:

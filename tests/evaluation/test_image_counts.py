@@ -35,6 +35,19 @@ def test_reads_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.of("after"), counts.counts[:, 1])
 
 
+def test_pixels_near_contours_are_kept_beside_all_of_them(tmp_path: Path) -> None:
+    counts = make()
+    assert counts.near_of("after") is None
+    both = ImageCounts(counts.ids, counts.counts, near=counts.counts // 3)
+    write_image_counts(tmp_path / "a.npz", both)
+    again = read_image_counts(tmp_path / "a.npz")
+    assert again is not None
+    np.testing.assert_array_equal(again.counts, counts.counts)
+    found = again.near_of("after")
+    assert found is not None
+    np.testing.assert_array_equal(found, counts.counts[:, 1] // 3)
+
+
 def test_equal_counts_equal_bytes_and_few(tmp_path: Path) -> None:
     for name in "ab":
         write_image_counts(tmp_path / f"{name}.npz", make(200, 1, 21))

@@ -20,7 +20,8 @@ from replication.plan import load
 from replication.report.marks import kind, sign
 
 ARXIV = "https://arxiv.org/abs/1606.00915"
-CELLS = 4 * 5 + 5 * 1 + 3 * 2  # of tables 1, 2 and 3
+# of tables 1 to 9; others' systems are rows too
+CELLS = 4 * 5 + 5 * 1 + 3 * 2 + 7 + 18 + 8 + 6 + 13 + 9
 CLAIMS = 36
 GetPage = Callable[[str], Any]
 
@@ -84,9 +85,12 @@ def test_every_measured_cell_leads_to_where_it_is_from(report: Path, page: GetPa
                 continue
             run = unquote(Path(index.inside(row, "a")[0]["href"]).stem)
             for place, cell in enumerate(cells):
-                (link,) = index.inside(cell, "a")
+                links = index.inside(cell, "a")
+                if not index.text(cell):  # others' systems, test servers: nothing to compare
+                    assert (place % 4 in (1, 2), links) == (True, [])
+                    continue
+                (link,) = links
                 path, _ = _target(index, link["href"], page, report)
-                assert index.text(cell)
                 if place % 4 == 1:  # ours
                     assert path == report / "runs" / f"{run}.html"
             measured += len(cells)
@@ -168,7 +172,7 @@ def test_the_overview_counts_every_cell_and_claim(repository: Path, page: GetPag
     with (repository / "tables" / "demo" / "claims.csv").open() as stream:
         claims = {row["claim"]: row["claim_verdict"] for row in csv.DictReader(stream)}
     cells = Counter[str]()
-    for number in (1, 2, 3):
+    for number in range(1, 10):
         with (repository / "tables" / "demo" / f"table{number}.csv").open() as stream:
             for row in csv.DictReader(stream):
                 cells.update(v for key, v in row.items() if key.startswith("verdict_"))

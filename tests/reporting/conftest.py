@@ -115,8 +115,8 @@ def write_counted(tmp_path: Path, make_result: MakeResult) -> Callable[..., Path
     """A function that writes a result with counts of images: right in a given share of pixels.
 
     ``before`` and ``after`` give that share by seed. Every image has 1,000 pixels of each of three
-    classes; what is wrong is spread over the others, and varies from image to image by ``spread``,
-    the same for every run.
+    classes, all near contours; what is wrong is spread over the others, and varies from image to
+    image by ``spread``, the same for every run.
     """
     folder = tmp_path / "results" / "demo"
     folder.mkdir(parents=True, exist_ok=True)
@@ -147,9 +147,12 @@ def write_counted(tmp_path: Path, make_result: MakeResult) -> Callable[..., Path
         )
         for seed, table in zip(result["seeds"], tables, strict=True):
             for stage, counted in zip(("before", "after"), table, strict=True):
-                seed[stage] = summarise(counted.sum(axis=0))
+                summary = summarise(counted.sum(axis=0))
+                curve = {"width": list(range(1, 41)), "miou": [summary["miou"]] * 40}
+                seed[stage] = {**summary, "trimap": curve}
         ids = tuple(f"image_{n}" for n in range(first, first + images))
-        write_image_counts(folder / f"{run}.npz", ImageCounts(ids, class_counts(tables)))
+        counts = class_counts(tables)
+        write_image_counts(folder / f"{run}.npz", ImageCounts(ids, counts, near=counts))
         (folder / f"{run}.json").write_text(json.dumps(result))
         return folder
 

@@ -100,6 +100,17 @@ def test_the_interval_is_that_of_a_loop_over_paired_draws(write_counted: WriteCo
     assert alone == pytest.approx(np.percentile(by_hand("aspp_l"), [2.5, 97.5]), rel=1e-9)
 
 
+def test_near_contours_one_network_before_is_another_after(write_counted: WriteCounted) -> None:
+    """Figure 10b's claim, which the paper states without a number."""
+    name = "resnet_before_equals_vgg_after_in_trimap"
+    folder = write_counted("resnet_msc_coco_aug_aspp", before=(0.8,), after=(0.85,))
+    assert verdicts(folder)[name] == "not run"
+    write_counted("aspp_l", before=(0.7,), after=(0.8,))
+    assert verdicts(folder)[name] == "reproduced"
+    write_counted("aspp_l", before=(0.8,), after=(0.9,))
+    assert verdicts(folder)[name] == "contradicted"
+
+
 def test_csv_holds_differences_of_results_and_markdown_repeats_them(
     write_counted: WriteCounted, tmp_path: Path
 ) -> None:
