@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Picture
 from scipy import special
@@ -60,6 +60,16 @@ def assert_equal(belief: np.ndarray, expected: np.ndarray, bar: float = 1e-4) ->
     two = np.sort(expected, axis=0)[-2:]
     changed = (belief.argmax(0) != expected.argmax(0)) & (two[1] - two[0] > 1e-5)
     assert changed.mean() <= 1e-5
+
+
+def rounding(unary: np.ndarray, image: np.ndarray, p: CrfParameters, expected: np.ndarray) -> float:
+    """How far pydensecrf moves by itself: the last binary digit of half of the scores changed."""
+    moved = []
+    for draw in range(3):
+        some = np.random.default_rng(draw).random(unary.shape) < 0.5
+        nudged = np.where(some, np.nextafter(unary, np.float32(np.inf)), unary)
+        moved.append(np.abs(dense.mean_field(nudged, image, p) - expected).max())
+    return float(max(moved))
 
 
 @installed
@@ -123,12 +133,20 @@ def test_equals_pydensecrf_on_plain_images(kind: str, normalization: Normalizati
     sigma_beta=st.floats(1, 50),
     sigma_gamma=st.floats(0.5, 20),
 )
+@example(  # a pixel between two labels: rounding alone moves it by more than 1e-4
+    seed=313, height=15, width=15, classes=31, w1=16.0, sigma_alpha=1.0, sigma_beta=1.0,
+    sigma_gamma=13.0,
+)  # fmt: skip
 def test_equals_pydensecrf_at_any_parameters(
     seed: int, height: int, width: int, classes: int, **parameters: float
 ) -> None:
     unary, image = random_scene((height, width), classes, seed)
     p = CrfParameters(**parameters, w2=3, iterations=4)
-    assert_equal(lattice.mean_field(unary, image, p), dense.mean_field(unary, image, p))
+    belief, expected = lattice.mean_field(unary, image, p), dense.mean_field(unary, image, p)
+    bar = 1e-4
+    if np.abs(belief - expected).max() >= bar:
+        bar = 3 * rounding(unary, image, p, expected)
+    assert_equal(belief, expected, bar)
 
 
 @installed
@@ -152,12 +170,8 @@ def test_without_normalization_differs_as_pydensecrf_does_by_rounding(seed: int)
     unary, image = random_scene((64, 96), 21, seed)
     p = change(PAPER, normalization="none")
     expected = dense.mean_field(unary, image, p)
-    own = []
-    for draw in range(3):  # pydensecrf again, the last binary digit of half of the scores changed
-        some = np.random.default_rng(draw).random(unary.shape) < 0.5
-        nudged = np.where(some, np.nextafter(unary, np.float32(np.inf)), unary)
-        own.append(np.abs(dense.mean_field(nudged, image, p) - expected).max())
-    assert np.abs(lattice.mean_field(unary, image, p) - expected).max() < 3 * max(own)
+    own = rounding(unary, image, p, expected)
+    assert np.abs(lattice.mean_field(unary, image, p) - expected).max() < 3 * own
 
 
 def test_many_settings_give_what_each_gives_alone(shared: Path) -> None:
