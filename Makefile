@@ -15,9 +15,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## say what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
-repro: data ## set up, then run the pipeline of params.yaml's profile; PROFILE=smoke chooses another
+repro: data ## set up, then run the pipeline of params.yaml's profile; PROFILE=smoke chooses another, JOBS=2 runs two stages at once
 	$(if $(PROFILE),replication profile $(PROFILE))
-	dvc repro
+	replication repro $(if $(JOBS),--jobs $(JOBS))
 
 test: data ## set up, then run the tests; TESTS=tests/crf runs some
 	python -m pytest $(TESTS)

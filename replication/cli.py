@@ -144,6 +144,27 @@ def report(
 
 
 @app.command()
+def repro(
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Stages at once; none: 1, or a core each where the profile is small."),
+    ] = None,
+    root: Root = HERE,
+) -> None:
+    """Run the pipeline, `dvc repro`, with several runs side by side where they are small.
+
+    The same stages with the same results as `dvc repro`, which does one at a time. A profile that
+    sets `threads` (smoke, demo) leaves the other cores to other runs; `paper` and `photos` train
+    one network at a time, on the whole machine.
+    """
+    from replication import repro as pipeline
+    from replication.plan import load
+
+    settings, cores = load(root.resolve()), pipeline.usable_cores()
+    pipeline.repro(settings, pipeline.processes(settings, jobs, cores), cores)
+
+
+@app.command()
 def runs(root: Root = HERE) -> None:
     """List every run: the paper's numbers, and what the profile makes of its recipe."""
     from replication.plan import load

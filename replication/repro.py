@@ -1,0 +1,135 @@
+"""``replication repro``: `dvc repro`, with several runs side by side.
+
+DVC runs one stage at a time, and locks what a stage reads and writes, so that several `dvc repro`
+may work in one repository (DVC's manual, "Parallel stage execution"). Small networks leave most of
+a machine idle: here each of several `dvc repro` takes its share of the runs. They go in waves,
+because two must not need the same unfinished stage; what they leave, a last `dvc repro` does.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from replication.errors import ReplicationError
+from replication.plan import Settings
+from replication.settings import IMAGENET
+
+MOST = 8
+# What DVC says at every stage, and helps nobody among the lines of others.
+_QUIET = ("> replication stage", "Updating lock file", "Stage '", "'")
+Waves = list[list[list[str]]]  # in order: for each process its targets
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    import joblib
+
+    return int(joblib.cpu_count())
+
+
+def processes(settings: Settings, jobs: int | None, cores: int) -> int:
+    """Return how many `dvc repro` run at once.
+
+    ``jobs``, or as many as ``cores`` allow where the profile says how many ``threads`` a network
+    keeps busy; 1 where it does not: one network then takes the whole machine.
+
+    Raises:
+        ReplicationError: ``jobs`` is below 1.
+    """
+    if jobs is not None:
+        if jobs < 1:
+            raise ReplicationError(f"`--jobs` is {jobs}; set at least 1")
+        return jobs
+    threads = settings.profile.threads
+    return 1 if threads is None else max(1, min(MOST, cores // threads))
+
+
+def waves(settings: Settings, jobs: int) -> Waves:
+    """Return what to ask of ``jobs`` processes, one wave after the other.
+
+    Data and initial weights first (one process); then trainings and scores, of the runs that start
+    from another run's weights after the others; the searches; the CRF and the measuring.
+    """
+    experiments = settings.experiments
+    homes = dict.fromkeys(experiments.runs, "")
+    for family, runs in experiments.families.items():
+        homes |= dict.fromkeys(runs, f"pipelines/{family}/dvc.yaml:")
+    made = {
+        name: run for name, run in experiments.all_runs.items() if not settings.leaves_out(name)
+    }
+
+    def share(targets: Sequence[tuple[str, str]]) -> list[list[str]]:
+        addresses = [f"{homes.get(name, '')}{stage}@{name}" for stage, name in targets]
+        return [part for n in range(jobs) if (part := addresses[n::jobs])]
+
+    measured = [name for name, run in made.items() if run.search is not None]
+    starts = [name for name, run in made.items() if run.search is None]
+    first = [name for name in measured if made[name].init == IMAGENET]
+    later = [name for name in measured if made[name].init != IMAGENET]
+    searches = sorted({search for name in measured if (search := made[name].search)})
+    in_turn = [
+        [("train", name) for name in starts] + [("score", name) for name in first],
+        [("score", name) for name in later],
+        [("search", name) for name in searches],
+        [("evaluate", name) for name in measured],
+    ]
+    return [[["prepare", "imagenet"]], *(share(targets) for targets in in_turn if targets)]
+
+
+def repro(settings: Settings, jobs: int, cores: int) -> None:
+    """Run `dvc repro`, as ``jobs`` processes where that is more than one.
+
+    Raises:
+        ReplicationError: a stage failed; its own words stand above.
+    """
+    if jobs > 1 and _changed(settings.root):
+        share = str(max(1, cores // jobs))
+        limits = dict.fromkeys(
+            ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), share
+        )
+        for wave in waves(settings, jobs):
+            with ThreadPoolExecutor(len(wave)) as pool:
+                tasks = [
+                    pool.submit(_dvc, settings.root, targets, limits, f"{number}| ")
+                    for number, targets in enumerate(wave, start=1)
+                ]
+            _look(task.result() for task in tasks)
+    _look([_dvc(settings.root, [], {}, "")])
+
+
+def _changed(root: Path) -> bool:
+    command = [sys.executable, "-m", "dvc", "status", "--quiet"]
+    return subprocess.run(command, cwd=root, check=False).returncode != 0
+
+
+def _dvc(root: Path, targets: Sequence[str], limits: Mapping[str, str], mark: str) -> int:
+    """Run `dvc repro` of the targets; print its lines after ``mark``; return its status."""
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *targets]
+    environment = {**os.environ, **limits}
+    if not mark:
+        return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+    with subprocess.Popen(
+        command,
+        cwd=root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() and not line.startswith(_QUIET):
+                print(f"{mark}{line}", end="", flush=True)
+    return process.returncode
+
+
+def _look(codes: Iterable[int]) -> None:
+    if any(codes):
+        raise ReplicationError(
+            "a stage failed, and its reason stands above; mend it and run the command again, which "
+            "goes on from what is done"
+        )
