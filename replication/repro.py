@@ -11,12 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from replication.errors import ReplicationError
 from replication.plan import Settings
 from replication.settings import IMAGENET
 
+FIRST = ("prepare", "imagenet")  # with what they need: no two runs share anything else unmade
 MOST = 8
 # What DVC says at every stage, and helps nobody among the lines of others.
 _QUIET = ("> replication stage", "Updating lock file", "Stage '", "'")
@@ -48,10 +50,11 @@ def processes(settings: Settings, jobs: int | None, cores: int) -> int:
 
 
 def waves(settings: Settings, jobs: int) -> Waves:
-    """Return what to ask of ``jobs`` processes, one wave after the other.
+    """Return what to ask of ``jobs`` processes, one wave after the other, after `FIRST`.
 
-    Data and initial weights first (one process); then trainings and scores, of the runs that start
-    from another run's weights after the others; the searches; the CRF and the measuring.
+    Trainings and scores first, of runs that start from another run's weights after the others; then
+    the searches; then the CRF and the measuring. Each process is given every stage that it is to
+    run, in order, and DVC asked to look at no other (``--single-item``): it locks what it looks at.
     """
     experiments = settings.experiments
     homes = dict.fromkeys(experiments.runs, "")
@@ -61,22 +64,28 @@ def waves(settings: Settings, jobs: int) -> Waves:
         name: run for name, run in experiments.all_runs.items() if not settings.leaves_out(name)
     }
 
-    def share(targets: Sequence[tuple[str, str]]) -> list[list[str]]:
-        addresses = [f"{homes.get(name, '')}{stage}@{name}" for stage, name in targets]
-        return [part for n in range(jobs) if (part := addresses[n::jobs])]
+    def share(names: Iterable[str], *stages: str) -> list[list[str]]:
+        chains = [
+            [
+                f"{homes.get(name, '')}{stage}@{name}"
+                for stage in stages
+                if stage == "train" or name not in starts
+            ]
+            for name in names
+        ]
+        return [list(chain.from_iterable(part)) for n in range(jobs) if (part := chains[n::jobs])]
 
-    measured = [name for name, run in made.items() if run.search is not None]
     starts = [name for name, run in made.items() if run.search is None]
+    measured = [name for name in made if name not in starts]
     first = [name for name in measured if made[name].init == IMAGENET]
     later = [name for name in measured if made[name].init != IMAGENET]
-    searches = sorted({search for name in measured if (search := made[name].search)})
     in_turn = [
-        [("train", name) for name in starts] + [("score", name) for name in first],
-        [("score", name) for name in later],
-        [("search", name) for name in searches],
-        [("evaluate", name) for name in measured],
+        share([*starts, *first], "train", "score"),
+        share(later, "train", "score"),
+        share(sorted({made[name].search or "" for name in measured}), "search"),
+        share(measured, "refine", "evaluate"),
     ]
-    return [[["prepare", "imagenet"]], *(share(targets) for targets in in_turn if targets)]
+    return [wave for wave in in_turn if wave]
 
 
 def repro(settings: Settings, jobs: int, cores: int) -> None:
@@ -90,10 +99,13 @@ def repro(settings: Settings, jobs: int, cores: int) -> None:
         limits = dict.fromkeys(
             ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), share
         )
+        _look([_dvc(settings.root, FIRST, {}, "")])
         for wave in waves(settings, jobs):
             with ThreadPoolExecutor(len(wave)) as pool:
                 tasks = [
-                    pool.submit(_dvc, settings.root, targets, limits, f"{number}| ")
+                    pool.submit(
+                        _dvc, settings.root, ["--single-item", *targets], limits, f"{number}| "
+                    )
                     for number, targets in enumerate(wave, start=1)
                 ]
             _look(task.result() for task in tasks)
@@ -105,9 +117,9 @@ def _changed(root: Path) -> bool:
     return subprocess.run(command, cwd=root, check=False).returncode != 0
 
 
-def _dvc(root: Path, targets: Sequence[str], limits: Mapping[str, str], mark: str) -> int:
-    """Run `dvc repro` of the targets; print its lines after ``mark``; return its status."""
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *targets]
+def _dvc(root: Path, arguments: Sequence[str], limits: Mapping[str, str], mark: str) -> int:
+    """Run `dvc repro`; print its lines after ``mark``; return its status."""
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *arguments]
     environment = {**os.environ, **limits}
     if not mark:
         return subprocess.run(command, cwd=root, env=environment, check=False).returncode
