@@ -73,7 +73,7 @@ def measure(run: str, profile_name: str) -> dict[str, Any]:
         devices=1,
         precision=precision,  # type: ignore[arg-type]
         max_steps=2,
-        min_steps=1,
+        min_epochs=0,  # else Lightning would finish the epoch of two
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
