@@ -67,7 +67,7 @@ def get_set(name: str) -> DataKind:
 def title(name: str, *, sample: bool) -> str:
     """Return what results and tables call a data set."""
     own, half, _ = name.partition("_half")
-    return own + (" sample" if sample else "") + (" half" if half else "")
+    return own + (" half" if half else "") + (" sample" if sample else "")
 
 
 def prepare_set(

@@ -27,7 +27,7 @@ EXPECTED = {
     "pascal_context": ("pascal_context sample", 60, {"train": 4, "val": 2}),
     "pascal_person_part": ("pascal_person_part sample", 7, {"train": 2, "val": 1}),
     "cityscapes": ("cityscapes sample", 19, {"train": 2, "val": 1}),
-    "cityscapes_half": ("cityscapes sample half", 19, {"train": 2, "val": 1}),
+    "cityscapes_half": ("cityscapes half sample", 19, {"train": 2, "val": 1}),
     "coco": ("coco sample", 21, {"train": 2}),
 }
 
