@@ -261,6 +261,10 @@ class Reported(_Strict):
             raise ValueError(f"tolerance `{min(unknown)}` is not declared")
         return self
 
+    def own_tables(self) -> list[Table]:
+        """Return the tables that runs here fill: all but those of test servers."""
+        return [table for table in self.tables.values() if table.server is None]
+
     def runs(self) -> list[str]:
         """Return every run that fills a cell, in the paper's order, each once."""
         return list(dict.fromkeys(run for table in self.tables.values() for run in table.runs()))

@@ -68,7 +68,7 @@ def learning_curves(runs_dir: Path, out: Path, *, profile: str) -> list[Path]:
     if not found:
         raise ReplicationError(f"{runs_dir}: no <run>/seed_<s>/curve.tsv; train a run first")
     paper = reported.load()
-    groups = {f"Table {table.number}": table.runs() for table in paper.tables.values()}
+    groups = {f"Table {table.number}": table.runs() for table in paper.own_tables()}
     groups["Other runs"] = [run for run in found if run not in paper.runs()]
     panels = {
         title: {run: found[run] for run in runs if run in found} for title, runs in groups.items()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from replication.errors import ReplicationError
 from replication.evaluation.bootstrap import RESAMPLES
 from replication.paper import reported as paper
-from replication.paper.reported import Row, Table
+from replication.paper.reported import Column, ResultField, Row, Table
 from replication.paper.verdicts import Bounds
 from replication.reporting.blocks import key_text
 from replication.reporting.captions import Caption
@@ -112,7 +112,8 @@ def lay_out_cells(tables: Sequence[Comparison]) -> list[Block]:
                 for column in columns:
                     dot = _dot(len(labels), row.cells[column.name])
                     if dot is not None:
-                        panels.setdefault(_title(row.cells[column.name]), []).append(dot)
+                        title = _title(column, row.row.field(column))
+                        panels.setdefault(title, []).append(dot)
                 labels.append(row_name(table.table, row.row))
         if panels:
             blocks.append(Block(labels, heads, [Panel(*p) for p in panels.items()], percent))
@@ -137,12 +138,11 @@ def row_name(table: Table, row: Row) -> str:
     return ", ".join(parts) or "plain"
 
 
-def _title(cell: Cell) -> str:
-    column = cell.column
+def _title(column: Column, field: ResultField) -> str:
     if column.ratio:
         return f"{column.title}\n(ratio to the first row)"
     if column.unit == "%":
-        return f"{column.block}, {column.title} (%)"
+        return f"{column.block}, {field.partition('.')[0]} CRF (%)"
     return f"{column.title}\n({column.unit})"
 
 

@@ -27,6 +27,7 @@ from replication.reporting.style import COLOURS, PAGE, save
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_ABREAST = 3  # more panels than these make two columns
 _MARKERS = "osD^vP"  # tell runs apart without colour
 _STYLE: dict[Stage, Literal["--", "-"]] = {"before": "--", "after": "-"}
 Curves = dict[str, dict[Stage, Float64[np.ndarray, " width"]]]  # percent, by run
@@ -37,16 +38,19 @@ def make(context: Context) -> Caption:
     paper = reported.load()
     results = context.results(paper.runs())
     curves = trimap_curves(results)
-    if not curves:
+    all_runs = context.settings.experiments.all_runs
+    panels = {
+        f"Table {table.number}": [
+            run for run in table.runs() if run in curves and all_runs[run].data == "voc2012"
+        ]
+        for table in paper.own_tables()
+    }
+    panels = {title: runs for title, runs in panels.items() if runs}
+    if not panels:
         raise ReplicationError(
             f"{context.settings.place('results')}: no result has a trimap; evaluate a run first"
         )
-    panels = {
-        f"Table {table.number}": [run for run in table.runs() if run in curves]
-        for table in paper.tables.values()
-    }
-    panels = {title: runs for title, runs in panels.items() if runs}
-    drawn = [result for result in results if result.run in curves]
+    drawn = [result for result in results if any(result.run in runs for runs in panels.values())]
     save(_draw(curves, panels, title_note(drawn, context.profile)), context.out("figure10b"))
     write_curves(curves, paper.runs(), context.out("figure10b.tsv"))
     return Caption(
@@ -54,9 +58,10 @@ def make(context: Context) -> Caption:
         title="Figure 10b: accuracy near contours",
         caption=(
             "Mean IOU of the pixels at most so far from a void contour, against that width, before "
-            "(dashed) and after (solid) the CRF, one panel for each table of the paper; the mean "
-            "over training seeds. The paper draws VGG-16 and ResNet-101 on PASCAL VOC 2012. "
-            f"Measured {title_note(drawn, context.profile)}. All numbers: figure10b.tsv."
+            "(dashed) and after (solid) the CRF, one panel for each table of the paper on PASCAL "
+            "VOC 2012; the mean over training seeds. The paper draws VGG-16 and ResNet-101. "
+            f"Measured {title_note(drawn, context.profile)}. All numbers, those of other data "
+            "sets too: figure10b.tsv."
         ),
         alt=(
             "Curves, from the narrowest to the widest band: "
@@ -115,9 +120,13 @@ def _draw(curves: Curves, panels: dict[str, list[str]], note: str) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(PAGE, 4.1), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axis, (title, runs) in zip(axes, panels.items(), strict=True):
+    columns = len(panels) if len(panels) <= _ABREAST else 2
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(PAGE, 3.3 * lines + 0.8), layout="constrained")
+    axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.ravel()[len(panels) :]:
+        axis.remove()
+    for axis, (title, runs) in zip(axes.ravel(), panels.items(), strict=False):
         for index, run in enumerate(runs):
             for stage, curve in curves[run].items():
                 axis.plot(
@@ -132,12 +141,14 @@ def _draw(curves: Curves, panels: dict[str, list[str]], note: str) -> Figure:
                     label=run if stage == list(curves[run])[-1] else None,
                 )
         axis.set_title(title, fontsize=9)
-        axis.set_xlabel("trimap width (pixels)", fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(color="0.9", linewidth=0.5)
         axis.set_axisbelow(True)
         axis.legend(fontsize=7, frameon=False, loc="lower right")
-    axes[0].set_ylabel("mean IOU (%)", fontsize=8)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("mean IOU (%)", fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("trimap width (pixels)", fontsize=8)
     figure.suptitle(f"Mean IOU near contours\n{note}", fontsize=9)
     figure.legend(
         handles=[

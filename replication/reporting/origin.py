@@ -20,34 +20,43 @@ _CRF = {
     "CRF: w1/sigma_alpha/sigma_beta": ("w1", "sigma_alpha", "sigma_beta"),
     "w2/sigma_gamma": ("w2", "sigma_gamma"),
 }
+_FEW = 2  # of data sets, that a title names
 
 
 def title_note(results: list[Result], profile: str) -> str:
     """End a table's title by saying whose numbers these are."""
     if not results:
         return f"profile {profile}: not run yet"
-    foreign = list(dict.fromkeys(_source(r) for r in results if not r.comparable))
+    foreign = _sources(results)
     if not foreign:
         return f"profile {profile}"
-    return f"on {' and '.join(foreign)}: numbers not comparable with the paper's"
+    return f"on {foreign}: numbers not comparable with the paper's"
 
 
 def claims_note(results: list[Result], profile: str) -> str:
     """End the claims' title by saying what data their verdicts hold for."""
     if not results:
         return f"profile {profile}: not run yet"
-    foreign = list(dict.fromkeys(_source(r) for r in results if not r.comparable))
+    foreign = _sources(results).removeprefix("rendered ")
     if not foreign:
         return f"profile {profile}"
-    if all(r.data.name.endswith(" sample") for r in results):
-        return f"on sample data ({results[0].data.name}): verdicts hold for these images alone"
-    return f"on {' and '.join(foreign)}: verdicts hold for these images alone"
+    return f"on {foreign}: verdicts hold for these images alone"
 
 
-def _source(result: Result) -> str:
-    if result.data.name.endswith(" sample"):
-        return f"rendered sample data ({result.data.name})"
-    return f"data set {result.data.name} (profile {result.profile})"
+def _sources(results: list[Result]) -> str:
+    """Name the data of the results that can't be compared with the paper's; "" if all can."""
+    foreign = {r.data.name: r.profile for r in results if not r.comparable}
+    samples = [name for name in foreign if name.endswith(" sample")]
+    kinds = []
+    if samples:
+        named = ", ".join(samples) if len(samples) <= _FEW else f"{len(samples)} data sets"
+        kinds.append(f"rendered sample data ({named})")
+    kinds += [
+        f"data set {name} (profile {profile})"
+        for name, profile in foreign.items()
+        if name not in samples
+    ]
+    return " and ".join(kinds)
 
 
 def made_from(results: list[Result], profile: str) -> list[tuple[str, str]]:
