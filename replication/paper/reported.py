@@ -24,6 +24,8 @@ ResultField = Literal[
 KeyValue = bool | int | str | list[int]
 Kind = Literal["difference", "same", "ratio"]
 CellName = tuple[str, str]  # (row id, column name)
+# The two networks that figures 9 and 10b compare, by run.
+COMPARED = {"aspp_l": "VGG-16", "resnet_msc_coco_aug_aspp": "ResNet-101"}
 CLAIM_TOLERANCES = ("difference", "same", "ratio", "equal_speed")
 
 

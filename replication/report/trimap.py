@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from replication.evaluation.image_counts import STAGES, Stage
-from replication.paper.reported import Reported
+from replication.paper.reported import COMPARED, Reported
 from replication.report.links import run_page
 from replication.reporting.results import Result
 from replication.reporting.style import COLOURS
@@ -75,7 +75,8 @@ class Chart:
 def chart(results: Sequence[Result], reported: Reported) -> Chart | None:
     """Draw the curves of all results that have them; None where none has.
 
-    Shown at first: the runs of the last table that has results, at most three from its end.
+    Shown at first: the two networks of the paper's figure, if both have results; else the runs of
+    the last table that has any, at most three from its end.
     """
     found = {
         result.run: values
@@ -144,6 +145,8 @@ def seed_mean(result: Result, stage: Stage) -> list[float | None]:
 
 
 def _shown(runs: list[str], reported: Reported) -> list[str]:
+    if set(COMPARED) <= set(runs):
+        return list(COMPARED)
     for table in reversed(reported.tables.values()):
         if there := [run for run in table.runs() if run in runs]:
             return there[-_DEFAULT_RUNS:]
