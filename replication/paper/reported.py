@@ -199,7 +199,6 @@ class Claim(_Strict):
         across: the two cells of a difference between tables.
         near: a difference near contours, for which the paper gives no number.
         ratio: the two cells of a claim of kind ``ratio``.
-        reported: the paper's differences in points, where no table here holds them: not run yet.
     """
 
     id: str
@@ -210,13 +209,11 @@ class Claim(_Strict):
     across: Across | None = None
     near: Near | None = None
     ratio: Ratio | None = None
-    reported: list[float] = []
 
     @model_validator(mode="after")
     def _one_way_to_be_measured(self) -> "Claim":
-        ways = (self.effects, self.across, self.near, self.ratio, self.reported)
-        if sum(map(bool, ways)) > 1:
-            raise ValueError(f"claim `{self.id}` must name effects, cells, ratio or numbers")
+        if sum(map(bool, (self.effects, self.across, self.near, self.ratio))) != 1:
+            raise ValueError(f"claim `{self.id}` must name one of effects, across, near, ratio")
         if self.near is not None and self.kind != "same":
             raise ValueError(f"claim `{self.id}` has no number near contours: its kind is `same`")
         if (self.kind == "ratio") != (self.ratio is not None):

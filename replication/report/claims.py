@@ -20,7 +20,7 @@ class ClaimRow:
     """One line: a claim, or one of the several parts of the claim above it.
 
     ``anchor`` names the line; ``source`` is what ours was computed from, None where a claim
-    ``has_parts`` (each has its own) or no table here holds it; ``was_run`` says whether any part of
+    ``has_parts`` (each has its own); ``was_run`` says whether any part of
     the claim was.
     """
 
@@ -55,11 +55,11 @@ def _lines(one: JudgedClaim, evidence: Evidence, reported: Reported) -> list[Cla
         paper=Linked(claim_span(claim, [part.reported for part in parts], NO_NUMBER), PAPER),
         ours=Linked(
             claim_span(claim, [part.ours for part in parts], NOT_RUN),
-            f"#{anchor}-1" if several else _origin(sources),
+            f"#{anchor}-1" if several else sources[0].of.href,
             detail="" if len(parts) > 1 else interval_text(parts[0].interval, DECIMALS),
         ),
         verdict=_verdict(one.verdict.value),
-        source=None if several or not sources else sources[0],
+        source=None if several else sources[0],
         was_run=_was_run(one),
         has_parts=several,
     )
@@ -76,7 +76,7 @@ def _part(one: JudgedClaim, number: int, part: Part, source: Equation) -> ClaimR
         paper=Linked(claim_number(one.claim, part.reported, NO_NUMBER), PAPER),
         ours=Linked(
             claim_number(one.claim, part.ours, NOT_RUN),
-            _origin([source]),
+            source.of.href,
             detail=interval_text(part.interval, DECIMALS),
         ),
         verdict=_verdict(part.verdict.value),
@@ -88,10 +88,6 @@ def _part(one: JudgedClaim, number: int, part: Part, source: Equation) -> ClaimR
 
 def _was_run(one: JudgedClaim) -> bool:
     return any(part.verdict != ClaimVerdict.NOT_RUN for part in one.parts)
-
-
-def _origin(sources: Sequence[Equation]) -> str:
-    return sources[0].of.href if sources else CLAIM_RULE
 
 
 def _verdict(word: str) -> Linked:

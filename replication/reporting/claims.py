@@ -19,8 +19,7 @@ DECIMALS = 2
 class Part:
     """One number of a claim: a difference in points, or a ratio.
 
-    ``reported`` is None where the paper gives no number; ``runs`` are those that it needs, none
-    where no table here holds it.
+    ``reported`` is None where the paper gives no number; ``runs`` are those that it needs.
     """
 
     text: str
@@ -63,12 +62,10 @@ def _parts(claim: Claim, evidence: Evidence, reported: Reported) -> tuple[Part, 
         of, over = (row.reported[column.name] for row, column in found)
         one = _Stated(claim.text, round(of - over, DECIMALS), *(_cell(*cell) for cell in found))
         return (_difference(claim.kind, one, evidence, reported),)
-    if claim.near is not None:
-        first, second = (_near(*side) for side in (claim.near.of, claim.near.over))
-        one = _Stated(claim.text, None, first, second)
-        return (_difference(claim.kind, one, evidence, reported),)
-    numbers: list[float] | list[None] = claim.reported or [None]
-    return tuple(Part(claim.text, n, None, None, ClaimVerdict.NOT_RUN) for n in numbers)
+    assert claim.near is not None  # a claim is measured in one of four ways
+    first, second = (_near(*side) for side in (claim.near.of, claim.near.over))
+    one = _Stated(claim.text, None, first, second)
+    return (_difference(claim.kind, one, evidence, reported),)
 
 
 class _Measured(NamedTuple):

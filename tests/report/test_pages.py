@@ -195,6 +195,16 @@ def test_the_overview_counts_every_cell_and_claim(repository: Path, page: GetPag
     assert "These numbers are not comparable with the paper's." in index.whole_text
 
 
+def test_every_claim_says_what_ours_was_computed_from(page: GetPage) -> None:
+    index = page("index.html")
+    sources = [index.text(cell) for cell in index.find("td", class_="source")]
+    assert len(sources) > CLAIMS
+    assert all(sources)
+    near = next(text for text in sources if "near contours" in text)
+    assert "resnet_msc_coco_aug_aspp, before CRF" in " ".join(near.split())
+    assert "aspp_l, after CRF" in " ".join(near.split())
+
+
 def test_numbers_are_those_of_the_tables(repository: Path, page: GetPage) -> None:
     index = page("index.html")
     with (repository / "tables" / "demo" / "claims.csv").open() as stream:
