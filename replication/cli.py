@@ -109,7 +109,7 @@ def stage_evaluate(run: Run, root: Root = HERE) -> None:
 
 @stage.command("tables")
 def stage_tables(root: Root = HERE) -> None:
-    """Write tables 1 to 3 beside the paper's; runs without a result say `not run`."""
+    """Write tables 1 to 9 beside the paper's; runs without a result say `not run`."""
     _in_turn("tables", root)
 
 
