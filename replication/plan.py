@@ -155,9 +155,11 @@ def scale(name: str, run: Run, profile_name: str, profile: Profile) -> Plan:
 
 def _training_factors(profile: Profile, backbone: str) -> tuple[float, float]:
     """Return the factors of iterations and base learning rate for a backbone."""
-    if backbone == "resnet101":
-        return profile.resnet_iterations_factor, profile.resnet_base_lr_factor
-    return profile.iterations_factor, profile.base_lr_factor
+    factors = profile.iterations_factor, profile.base_lr_factor
+    if backbone != "resnet101":
+        return factors
+    own = profile.resnet_iterations_factor, profile.resnet_base_lr_factor
+    return own[0] or factors[0], own[1] or factors[1]
 
 
 def _check_crop(name: str, multi_scale: MultiScale, profile_name: str, profile: Profile) -> None:

@@ -55,7 +55,9 @@ def test_anything_scaled_is_not_comparable(change: dict[str, Any]) -> None:
 def test_resnet_has_factors_of_its_own() -> None:
     changes = {"iterations_factor": 0.5, "base_lr_factor": 3.0}
     mine = {"resnet_iterations_factor": 0.01, "resnet_base_lr_factor": 4.0}
-    assert plan(RESNET, "paper", **changes).comparable
+    assert plan(RESNET, "paper").comparable
+    assert not plan(RESNET, "paper", **changes).comparable  # null: the general ones
+    assert plan(RESNET, "paper", **changes).recipe.iterations == 10_000
     assert not plan(RESNET, "paper", **mine).comparable
     assert plan("aspp_l", "paper", **mine).comparable
     recipe = plan(RESNET, "paper", **changes, **mine).recipe

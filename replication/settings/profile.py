@@ -12,8 +12,8 @@ from replication.settings.base import Name, Strict
 class Profile(Strict):
     """How a run is scaled. ``paper`` has factors of 1 everywhere.
 
-    The two factors of ``resnet`` are those of runs whose backbone is ResNet-101, in place of the
-    general ones.
+    The two factors of ``resnet`` are those of runs whose backbone is ResNet-101; null: the general
+    ones hold for them too.
     """
 
     about: str
@@ -26,8 +26,8 @@ class Profile(Strict):
     iterations_factor: Annotated[float, Field(gt=0)]
     batch_factor: Annotated[float, Field(gt=0)]
     base_lr_factor: Annotated[float, Field(gt=0)]
-    resnet_iterations_factor: Annotated[float, Field(gt=0)] = 1.0
-    resnet_base_lr_factor: Annotated[float, Field(gt=0)] = 1.0
+    resnet_iterations_factor: Annotated[float, Field(gt=0)] | None = None
+    resnet_base_lr_factor: Annotated[float, Field(gt=0)] | None = None
     micro_batch: Annotated[int, Field(ge=1)]
     backbone: str
     resnet_backbone: str = "torchvision"
