@@ -182,10 +182,10 @@ class Across(_Strict):
 
 
 class Near(_Strict):
-    """Mean IOU near contours: of one run before or after the CRF, minus another's."""
+    """Mean IOU near contours: (run, field) minus (run, field)."""
 
-    of: tuple[str, Literal["before", "after"]]
-    over: tuple[str, Literal["before", "after"]]
+    of: tuple[str, ResultField]
+    over: tuple[str, ResultField]
 
 
 class Claim(_Strict):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replication.evaluation.image_counts import Stage
 from replication.paper.reported import (
     CellName,
     Claim,
@@ -73,9 +72,8 @@ def _cell(row: Row, column: Column, evidence: Evidence) -> Term:
     return _term(row.run, field, title, evidence, scale=column.scale, decimals=column.decimals)
 
 
-def _near(run: str, stage: Stage, evidence: Evidence) -> Term:
-    field: ResultField = "before.near_miou" if stage == "before" else "after.near_miou"
-    return _term(run, field, f"{stage} CRF, near contours", evidence)
+def _near(run: str, field: ResultField, evidence: Evidence) -> Term:
+    return _term(run, field, f"{field.partition('.')[0]} CRF, near contours", evidence)
 
 
 def _term(

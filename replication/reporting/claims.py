@@ -6,7 +6,6 @@ The rule is in `replication.paper.verdicts`, the tolerances in ``reported.yaml``
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from replication.evaluation.image_counts import Stage
 from replication.paper import verdicts
 from replication.paper.reported import Claim, Column, Kind, Ratio, Reported, ResultField, Row
 from replication.paper.verdicts import Bounds, ClaimVerdict
@@ -63,7 +62,7 @@ def _parts(claim: Claim, evidence: Evidence, reported: Reported) -> tuple[Part, 
         one = _Stated(claim.text, round(of - over, DECIMALS), *(_cell(*cell) for cell in found))
         return (_difference(claim.kind, one, evidence, reported),)
     assert claim.near is not None  # a claim is measured in one of four ways
-    first, second = (_near(*side) for side in (claim.near.of, claim.near.over))
+    first, second = (_Measured(*side, 1.0) for side in (claim.near.of, claim.near.over))
     one = _Stated(claim.text, None, first, second)
     return (_difference(claim.kind, one, evidence, reported),)
 
@@ -88,11 +87,6 @@ class _Stated:
 
 def _cell(row: Row, column: Column) -> _Measured:
     return _Measured(row.run, row.field(column), column.scale)
-
-
-def _near(run: str, stage: Stage) -> _Measured:
-    field: ResultField = "before.near_miou" if stage == "before" else "after.near_miou"
-    return _Measured(run, field, 1.0)
 
 
 def _difference(kind: Kind, stated: _Stated, evidence: Evidence, reported: Reported) -> Part:

@@ -24,8 +24,9 @@ def code_hash() -> str:
     """
     digest = hashlib.sha256()
     for path in sorted([*_PACKAGE.glob("models/*.py"), *_PACKAGE.glob("training/*.py")]):
-        if not path.name.startswith(("pretrain", "convert", "checkpoint")):
-            digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0{_bare(path)}\n".encode())
+        if path.name.startswith("pretrain") or path.name in ("convert.py", "checkpoint.py"):
+            continue
+        digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0{_bare(path)}\n".encode())
     return digest.hexdigest()
 
 

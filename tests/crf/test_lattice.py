@@ -133,20 +133,24 @@ def test_equals_pydensecrf_on_plain_images(kind: str, normalization: Normalizati
     sigma_beta=st.floats(1, 50),
     sigma_gamma=st.floats(0.5, 20),
 )
-@example(  # a pixel between two labels: rounding alone moves it by more than 1e-4
-    seed=313, height=15, width=15, classes=31, w1=16.0, sigma_alpha=1.0, sigma_beta=1.0,
+@example(
+    seed=313,
+    height=15,
+    width=15,
+    classes=31,
+    w1=16.0,
+    sigma_alpha=1.0,
+    sigma_beta=1.0,
     sigma_gamma=13.0,
-)  # fmt: skip
+).xfail(  # 1.8e-4; the last binary digit of the scores moves pydensecrf's own Q by 4.3e-4
+    reason="a pixel between two labels", raises=AssertionError
+)
 def test_equals_pydensecrf_at_any_parameters(
     seed: int, height: int, width: int, classes: int, **parameters: float
 ) -> None:
     unary, image = random_scene((height, width), classes, seed)
     p = CrfParameters(**parameters, w2=3, iterations=4)
-    belief, expected = lattice.mean_field(unary, image, p), dense.mean_field(unary, image, p)
-    bar = 1e-4
-    if np.abs(belief - expected).max() >= bar:
-        bar = 3 * rounding(unary, image, p, expected)
-    assert_equal(belief, expected, bar)
+    assert_equal(lattice.mean_field(unary, image, p), dense.mean_field(unary, image, p))
 
 
 @installed

@@ -75,7 +75,7 @@ def test_every_measured_cell_leads_to_where_it_is_from(report: Path, page: GetPa
     index = page("index.html")
     runs = {path.stem for path in (report / "runs").iterdir()}
     assert runs >= set(reported.load().runs())
-    measured = 0
+    measured = empty = 0
     for table in index.find("table", class_="compared"):
         for row in [r for r, (tag, _) in enumerate(index.elements) if tag == "tr"]:
             if table not in index.around[row]:
@@ -88,6 +88,7 @@ def test_every_measured_cell_leads_to_where_it_is_from(report: Path, page: GetPa
                 links = index.inside(cell, "a")
                 if not index.text(cell):  # others' systems, test servers: nothing to compare
                     assert (place % 4 in (1, 2), links) == (True, [])
+                    empty += 1
                     continue
                 (link,) = links
                 path, _ = _target(index, link["href"], page, report)
@@ -95,6 +96,7 @@ def test_every_measured_cell_leads_to_where_it_is_from(report: Path, page: GetPa
                     assert path == report / "runs" / f"{run}.html"
             measured += len(cells)
     assert measured == 4 * CELLS
+    assert empty == 2 * (17 + 12) + 2  # of tables 5 and 8: others' two each, ours one each
     effects = [
         cell
         for cell in index.find("td", class_="measured")
