@@ -21,6 +21,25 @@ def _padding(kernel: int, rate: int) -> int:
     return reach // 2
 
 
+class Wide(nn.Conv2d):
+    """A convolution whose outputs are computed in parts on a CPU if its weights are very many.
+
+    oneDNN has no fast gradient of 7 x 7 x 512 x 4,096 weights: its fallback took 40 minutes for an
+    update of table 1's first network that takes 8 in parts.
+    """
+
+    most = 2**26  # weights that are convolved at once
+    part = 1_024  # outputs of a part
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu" or self.weight.numel() <= self.most:
+            return super().forward(input)
+        assert self.bias is not None
+        pieces = (torch.split(whole, self.part) for whole in (self.weight, self.bias))
+        parts = zip(*pieces, strict=True)
+        return torch.cat([self._conv_forward(input, *part) for part in parts], dim=1)
+
+
 class Branch(nn.Sequential):
     """fc6 (kernel x kernel at an atrous rate), fc7 (1x1) and fc8 (1x1), dropout after fc6 and fc7.
 
@@ -39,7 +58,7 @@ class Branch(nn.Sequential):
         padding, mid = _padding(head.kernel, rate), head.channels
         assert mid is not None  # else `Classifier` takes `Scores`
         super().__init__()
-        self.fc6 = nn.Conv2d(in_channels, mid, head.kernel, padding=padding, dilation=rate)
+        self.fc6 = Wide(in_channels, mid, head.kernel, padding=padding, dilation=rate)
         self.relu6 = nn.ReLU(inplace=True)
         self.drop6 = nn.Dropout(head.dropout)
         self.fc7 = nn.Conv2d(mid, mid, 1)

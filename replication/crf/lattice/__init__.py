@@ -18,7 +18,7 @@ from replication.errors import ReplicationError
 
 __all__ = ["VERSION", "Mode", "Refined", "mean_field", "mean_field_many"]
 
-VERSION = "1"  # counts up with any change of what `exact` computes
+VERSION = "2"  # counts up with any change of what `exact` computes
 
 _ready: set[Mode] = set()
 _kept = threading.local()  # buffers; threads must not share them
@@ -71,7 +71,8 @@ def mean_field_many(
         unary: -log P of 2 to 256 labels, finite.
         image: the raw image, 0..255.
         parameters: the settings, in any order.
-        mode: ``exact`` equals pydensecrf to rounding (Q to 1e-4 and mostly to 1e-6); ``fast``, for
+        mode: ``exact`` equals pydensecrf to rounding (Q to 1e-4 and mostly to 1e-6; bit for bit
+            where messages are strong, see `replication.crf.lattice.ordered`); ``fast``, for
             searches, gives labels of which less than 1 in 10,000 differ from those of ``exact``.
         beliefs: whether Q comes with the labels (``exact`` only): it takes longer.
 

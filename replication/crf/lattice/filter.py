@@ -108,5 +108,5 @@ def filter_one(
     for i in range(given.size):
         sliced = zero
         for j in range(corners * i, corners * (i + 1)):
-            sliced += weights[j] * v.load_one(values, v.load_id(vertex, j))
-        result[i] = sliced * alpha
+            sliced += weights[j] * v.load_one(values, v.load_id(vertex, j)) * alpha
+        result[i] = sliced

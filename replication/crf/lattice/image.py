@@ -40,7 +40,7 @@ class Image:
         """
         self.classes, self.height, self.width = unary.shape
         self.pixels = self.height * self.width
-        self.rgb = rgb
+        self.unary, self.rgb = unary, rgb
         self.order = hilbert_order(self.height, self.width)
         self.buffers = buffers or Buffers()
         planes = -(-self.classes // 8)

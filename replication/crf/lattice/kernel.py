@@ -1,6 +1,6 @@
 """A Gaussian kernel of one image: its lattice, and what normalization makes of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,20 +10,22 @@ from replication.crf.lattice import build, embedding, filter
 from replication.crf.lattice.order import hilbert_order
 from replication.crf.parameters import Normalization
 
-_TINY = np.float32(1e-20)  # pydensecrf's guard against division by 0
+_TINY = 1e-20  # pydensecrf's guard against division by 0
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """The lattice of one Gaussian over an image; pixels in `hilbert_order`.
+    """The lattice of one Gaussian over an image.
 
     Attributes:
+        order: the pixels' row-major indices, in the order of what follows, (N,).
         vertex: each pixel's d + 1 vertices, (N, d + 1).
         weights: their barycentric weights, (N, d + 1).
         count: how many vertices there are.
         chain, joined, bounds: neighbours along each axis; see `filter.find_chains`.
     """
 
+    order: Int32[np.ndarray, " N"]
     vertex: Int32[np.ndarray, "N d_1"]
     weights: Float32[np.ndarray, "N d_1"]
     count: int
@@ -52,25 +54,44 @@ class Kernel:
         """What a constant 1 becomes, pixel by pixel."""
         return self.filter_one(np.ones(len(self.vertex), np.float32))
 
+    @property
+    def alpha(self) -> np.float32:
+        """The lattice's own factor after slicing, 1 / (1 + 2^-d)."""
+        return np.float32(1 / (1 + 2.0 ** (1 - self.vertex.shape[1])))
+
+    def in_rows(self) -> "Kernel":
+        """Return the same lattice with the pixels in row-major order."""
+        vertex, weights = np.empty_like(self.vertex), np.empty_like(self.weights)
+        vertex[self.order], weights[self.order] = self.vertex, self.weights
+        rows = np.arange(len(self.order), dtype=np.int32)
+        return replace(self, order=rows, vertex=vertex, weights=weights)
+
+    def norms(
+        self, normalization: Normalization
+    ) -> tuple[Float32[np.ndarray, " N"], Float32[np.ndarray, " N"]]:
+        """Return what multiplies each pixel before splatting, and after slicing."""
+        unit = np.ones(len(self.vertex), np.float32)
+        if normalization == "none":
+            return unit, unit
+        ones = self.ones.astype(np.float64) + _TINY
+        if normalization == "symmetric":
+            norm = (1 / np.sqrt(ones)).astype(np.float32)
+            return norm, norm
+        norm = (1 / ones).astype(np.float32)
+        return (norm, unit) if normalization == "before" else (unit, norm)
+
     def scales(
         self, normalization: Normalization
     ) -> tuple[Float32[np.ndarray, " N"], Float32[np.ndarray, " N"], float]:
-        """Return what multiplies each pixel before splatting and after slicing, and the gain.
+        """Return `norms`, the lattice's alpha within the latter, and the gain.
 
-        The factor after slicing holds the lattice's alpha, 1 / (1 + 2^-d). The gain is the largest
-        value that a constant 1 comes out with.
+        The gain is the largest value that a constant 1 comes out with.
         """
-        alpha = np.float32(1 / (1 + 2.0 ** (1 - self.vertex.shape[1])))
-        unit = np.ones(len(self.vertex), np.float32)
-        if normalization == "after":
-            return unit, alpha / (self.ones + _TINY), 1.0
-        if normalization == "none":
-            return unit, np.full_like(unit, alpha), float(self.ones.max())
-        if normalization == "before":
-            norm = 1 / (self.ones + _TINY)
-            return norm, np.full_like(unit, alpha), float(self.filter_one(norm).max())
-        norm = 1 / np.sqrt(self.ones + _TINY)
-        return norm, alpha * norm, float((norm * self.filter_one(norm)).max())
+        before, after = self.norms(normalization)
+        gain = 1.0
+        if normalization != "after":
+            gain = float((after * self.filter_one(before)).max())
+        return before, self.alpha * after, gain
 
 
 def build_kernel(
@@ -87,7 +108,8 @@ def build_kernel(
     # As in pydensecrf, pixels come in fours, the last ones filled up with features of 0: these
     # splat nothing, but their vertices exist. Eight at a time are embedded here.
     filled = np.zeros((len(plain), pixels + -pixels % 8), np.float32)
-    np.take(plain, hilbert_order(height, width), axis=1, out=filled[:, :pixels], mode="clip")
+    order = hilbert_order(height, width)
+    np.take(plain, order, axis=1, out=filled[:, :pixels], mode="clip")
     what = f"`sigma_gamma` {position:g}"
     if colour is not None:
         what = f"`sigma_alpha` {position:g} or `sigma_beta` {colour:g}"
@@ -103,6 +125,7 @@ def build_kernel(
     bounds = np.empty(corners + 1, np.int64)
     filter.find_chains(upwards, below, chain, joined, bounds)
     return Kernel(
+        order,
         vertex[: corners * pixels].reshape(pixels, corners),
         weights[: corners * pixels].reshape(pixels, corners),
         len(keys),
@@ -115,6 +138,7 @@ def build_kernel(
 def no_kernel(pixels: int, corners: int) -> Kernel:
     """Return a lattice of one vertex that no pixel has weight on: every message is 0."""
     return Kernel(
+        np.arange(pixels, dtype=np.int32),
         np.zeros((pixels, corners), np.int32),
         np.zeros((pixels, corners), np.float32),
         1,

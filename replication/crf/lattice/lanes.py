@@ -229,6 +229,17 @@ def magnitude(typing: Any, value: Any) -> Any:
 
 
 @_intrinsic
+def power_of_two(typing: Any, whole: Any) -> Any:
+    """Return 2^n in each lane for whole numbers n of -126 to 127; 0 for -127."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        biased = builder.add(builder.fptosi(values[0], _INTS), ir.Constant(_INTS, [127] * WIDTH))
+        return builder.bitcast(builder.shl(biased, ir.Constant(_INTS, [23] * WIDTH)), _FLOATS)
+
+    return lanes(lanes), code
+
+
+@_intrinsic
 def place_of(typing: Any, values: Any, wanted: Any) -> Any:
     """Return the first lane where both are equal; 8 if there is none."""
 

@@ -4,7 +4,8 @@ A label whose belief stays below e at every pixel sends messages of at most W e 
 times the kernels' gain), which changes its own beliefs by at most W e^2. So, after one update with
 all labels that matter by the unary alone, only those that still matter are carried on (seven and a
 lane for all the others fill one register), and every update checks that the others together stayed
-below e; if not, the setting starts again with more labels.
+below e; if not, the setting starts again with more labels. Settings whose W is large are left to
+`ordered`.
 """
 
 import math
@@ -13,7 +14,7 @@ from itertools import groupby
 
 import numpy as np
 
-from replication.crf.lattice import fast, labels, passes, planes
+from replication.crf.lattice import fast, labels, ordered, passes, planes
 from replication.crf.lattice.image import Image, Play
 from replication.crf.lattice.lattices import Lattices, sample_peaks, weights
 from replication.crf.lattice.passes import Pair
@@ -23,6 +24,7 @@ from replication.crf.parameters import CrfParameters
 _CHANGE = 1e-6  # of any belief, by leaving labels out of an update's messages
 _SHIFT = 1e-2  # of any label's log odds, likewise
 _SAFE = 60.0  # messages up to this need no maximum subtracted before exp
+_STRONG = 12.0  # messages beyond this amplify rounding: there, in pydensecrf's order
 _TOGETHER = 4  # planes of settings that are updated together
 
 
@@ -195,8 +197,8 @@ def refine(
     Args:
         image: the image, made ready.
         parameters: the settings, in any order; each comes out once.
-        mode: ``exact``, which equals pydensecrf to rounding, or ``fast``, for searches: labels of
-            which about 1 in 30,000 differ.
+        mode: ``exact``, which equals pydensecrf to rounding (`ordered`: bit for bit), or ``fast``,
+            for searches: labels of which about 1 in 30,000 differ.
         beliefs: whether to return Q as well; ``exact`` only.
 
     Raises:
@@ -208,6 +210,12 @@ def refine(
     for _, group in groupby(sorted(parameters, key=_sharing), key=_sharing):
         settings = list(group)
         lattices = Lattices(image, settings[0])
+        if mode == "exact":
+            strong = [p for p in settings if lattices.strength(p) > _STRONG]
+            settings = [p for p in settings if p not in strong]
+            for p in strong:
+                q = ordered.refine(image, p)
+                yield Refined(p, q.argmax(axis=0).astype(np.uint8), q if beliefs else None)
         long = [p for p in settings if p.iterations > 1 and lattices.strength(p) > 0]
         yield from _refine_short(lattices, [p for p in settings if p not in long], beliefs)
         if mode == "fast":
