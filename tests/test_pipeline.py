@@ -157,3 +157,10 @@ def test_plots_name_every_run() -> None:
             assert spec["y"][place] == [f"{run}_{stage}" for run in EXPERIMENTS["runs"]]
         named += 1
     assert named == 4
+
+
+def test_plots_name_every_run_of_a_family() -> None:
+    for family, runs in EXPERIMENTS["families"].items():
+        (plot,) = yaml.safe_load((ROOT / "pipelines" / family / "dvc.yaml").read_text())["plots"]
+        ((_, spec),) = plot.items()
+        assert [Path(place).parts[4] for place in spec["y"]] == list(runs)
