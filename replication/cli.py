@@ -15,6 +15,7 @@ from replication.evaluation.cli import evaluate
 from replication.predict.cli import predict
 from replication.rehearsal.cli import estimate, rehearse
 from replication.submit.cli import submit
+from replication.verification.cli import verify
 
 app = typer.Typer(
     help="DeepLab v2 (arXiv 1606.00915), replicated: from archives to the paper's tables.\n\n"
@@ -39,6 +40,7 @@ app.command("predict")(predict)
 app.command("submit")(submit)
 app.command("rehearse")(rehearse)
 app.command("estimate")(estimate)
+app.command("verify")(verify)
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")

@@ -221,6 +221,13 @@ class Settings:
                 return f"profile {self.name} leaves out the family {family}"
         return None
 
+    def target(self, stage: str, run: str) -> str:
+        """Return what DVC calls a stage of ``run``, seen from the root."""
+        for family, runs in self.experiments.families.items():
+            if run in runs:
+                return f"pipelines/{family}/dvc.yaml:{stage}@{run}"
+        return f"{stage}@{run}"
+
     def leaves_out_data(self, data: str) -> str | None:
         """Return why the profile makes nothing of a data set, or None where a run needs it."""
         runs = {name: run for name, run in self.experiments.all_runs.items() if run.data == data}

@@ -31,6 +31,15 @@ def ids_sha256(ids: Iterable[str]) -> str:
     return hashlib.sha256("".join(f"{i}\n" for i in sorted(ids)).encode()).hexdigest()
 
 
+def content_sha256(files: Iterable[tuple[str, str, str]]) -> str:
+    """Return the hash of a split's content: of (id, image's SHA-256, label's SHA-256), by id.
+
+    The image's are its file's bytes, the label's its values: a palette is there for the eye.
+    """
+    lines = (f"{name} {image} {label}\n" for name, image, label in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def read_ids(path: str | os.PathLike[str]) -> list[str]:
     """Read a list of ids, one a line, in the file's order; empty lines are passed over.
 
