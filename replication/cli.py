@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from replication.crf.cli import app as crf
+from replication.doctor.cli import doctor
 from replication.errors import ReplicationError
 from replication.evaluation.cli import evaluate
 from replication.predict.cli import predict
@@ -41,6 +42,7 @@ app.command("submit")(submit)
 app.command("rehearse")(rehearse)
 app.command("estimate")(estimate)
 app.command("verify")(verify)
+app.command("doctor")(doctor)
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")

@@ -141,7 +141,9 @@ def _figures(
             now = "-" if found["miou"] is None else f"{found['miou']:.6f}"
             yield Check(seed.seed, f"mean IOU {what}", "-", now, "not recorded")
         else:
-            yield from compare_figures(seed.seed, what, one, found, classes=result.data.classes, tolerance=tolerance)
+            yield from compare_figures(
+                seed.seed, what, one, found, classes=result.data.classes, tolerance=tolerance
+            )
 
 
 def _data(dataset: DataSet, result: Result) -> Iterator[Check]:
