@@ -11,7 +11,7 @@ import typer
 
 from replication.crf.cli import app as crf
 from replication.doctor.cli import doctor
-from replication.errors import ReplicationError
+from replication.errors import ReplicationError, one_line
 from replication.evaluation.cli import evaluate
 from replication.predict.cli import predict
 from replication.rehearsal.cli import estimate, rehearse
@@ -251,7 +251,7 @@ def main() -> None:
     try:
         app()
     except ReplicationError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {one_line(error)}", err=True)
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer has caught the interrupt, and says nothing

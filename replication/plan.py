@@ -269,7 +269,7 @@ def load(root: Path, profile_name: str | None = None) -> Settings:
     if profile_name is not None:
         params = params.model_copy(update={"profile": profile_name})
     path = root / "profiles" / f"{params.profile}.yaml"
-    if not path.is_file():
+    if Path(params.profile).name != params.profile or not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
         said = "--profile" if profile_name else f"{root / 'params.yaml'}: `profile`"
         raise ReplicationError(

@@ -124,7 +124,7 @@ class DataSet:
             raise ReplicationError(
                 f"{path}: no prepared data set here; run the stage `prepare` first"
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ReplicationError(f"{path}: broken JSON ({error}); prepare it again") from None
         _check_meta(path, meta)
         return cls(root=root, name=meta["name"], classes=tuple(meta["classes"]), meta=meta)

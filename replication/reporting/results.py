@@ -159,7 +159,7 @@ def read_result(results_dir: Path, run: str, profile: str) -> Result | None:
         return None
     except OSError as error:
         raise ReplicationError(f"{path}: can't be read ({error.strerror}); {_CURE}") from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError
         raise ReplicationError(f"{path}: not a JSON file ({error}); {_CURE}") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:

@@ -150,7 +150,10 @@ def test_more_jobs_than_cores_are_noted(root: Path, monkeypatch: pytest.MonkeyPa
     found = one(machine.threads(change(root, jobs=64)))
     assert (found.status, found.cure) == ("note", "set `jobs` in params.yaml to 2 or null")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert "OMP_NUM_THREADS is 1" in one(machine.threads(change(root, jobs=None, profile="paper"))).said
+    assert (
+        "OMP_NUM_THREADS is 1"
+        in one(machine.threads(change(root, jobs=None, profile="paper"))).said
+    )
 
 
 @pytest.mark.parametrize(
