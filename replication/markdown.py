@@ -7,7 +7,7 @@ other is set in italics; HTML would be obeyed by whatever shows the page.
 import re
 
 # An underscore inside a word is no emphasis (CommonMark), and the names of runs are full of them.
-_SPECIAL = re.compile(r"[\\`*\[\]|~$#!]|(?<!\w)_|_(?!\w)")
+_SPECIAL = re.compile(r"[\\`*\[\]|~$#!]|(?<![^\W_])_|_(?![^\W_])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _ENTITY = re.compile("[&<>]")
 

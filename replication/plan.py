@@ -270,7 +270,7 @@ def load(root: Path, profile_name: str | None = None) -> Settings:
         params = params.model_copy(update={"profile": profile_name})
     path = root / "profiles" / f"{params.profile}.yaml"
     if Path(params.profile).name != params.profile or not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        known = ", ".join(sorted(p.stem for p in (root / "profiles").glob("*.yaml")))
         said = "--profile" if profile_name else f"{root / 'params.yaml'}: `profile`"
         raise ReplicationError(
             f"{said} is {params.profile!r}, and {path} does not exist; use one of {known}"

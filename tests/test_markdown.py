@@ -23,6 +23,7 @@ class Cells(HTMLParser):
         super().__init__()
         self.texts: list[str] = []
         self.tags: set[str] = set()
+        self.open = False
         self.feed(page)
         self.close()
 
@@ -30,9 +31,13 @@ class Cells(HTMLParser):
         self.tags.add(tag)
         if tag in ("td", "th", "p", "h1"):
             self.texts.append("")
+            self.open = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open = False
 
     def handle_data(self, data: str) -> None:
-        if self.texts:
+        if self.open:
             self.texts[-1] += data
 
 

@@ -81,7 +81,8 @@ def _markdown(searches: Mapping[Path, Mapping[str, Any]], rows: list[dict[str, A
         text += (
             f"\n## {result['search']}\n\nOn {len(result['ids'])} of {result['data']['images']} "
             f"images of {data} (drawn with seed {result['seed']}), scores of {result['run']}; "
-            f"{len(result['points'])} points, engine {result['engine']}, {result['fixed']['iterations']} iterations, normalization "
+            f"{len(result['points'])} points, engine {result['engine']}, "
+            f"{result['fixed']['iterations']} iterations, normalization "
             f"{result['fixed']['normalization']}: [{result['search']}.json]"
             f"({mine[0]['search_file']}).\n\n"
             f"| setting | w1 | sigma_alpha | sigma_beta | w2 | sigma_gamma | {measure} (%) "
