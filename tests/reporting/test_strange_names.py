@@ -31,10 +31,18 @@ def tables(tmp_path: Path, make_result: Callable[..., dict[str, Any]]) -> Path:
         (results / f"{run}.json").write_text(json.dumps(result))
     write_tables(results, out, "demo")
     search = {
-        **{"search": "vgg_aspp", "data": {"name": STRANGE, "split": "val", "images": 9}},
-        **{"ids": ["a"], "seed": 0, "run": "aspp_l", "points": [], "engine": "lattice"},
-        **{"fixed": {"iterations": 10, "normalization": "after"}, "objective": "miou"},
-        **{"before_miou": 50.0, "published": [], "best": {"w1": 1.0, "miou": 51.0}},
+        "search": "vgg_aspp",
+        "data": {"name": STRANGE, "split": "val", "images": 9},
+        "ids": ["a"],
+        "seed": 0,
+        "run": "aspp_l",
+        "points": [],
+        "engine": "lattice",
+        "fixed": {"iterations": 10, "normalization": "after"},
+        "objective": "miou",
+        "before_miou": 50.0,
+        "published": [],
+        "best": {"w1": 1.0, "miou": 51.0},
     }
     write_crf_table({tmp_path / "searches" / "demo" / "vgg_aspp.json": search}, out)
     return out
