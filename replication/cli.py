@@ -10,11 +10,13 @@ from typing import Annotated, Literal
 import typer
 
 from replication.crf.cli import app as crf
-from replication.errors import ReplicationError
+from replication.doctor.cli import doctor
+from replication.errors import ReplicationError, one_line
 from replication.evaluation.cli import evaluate
 from replication.predict.cli import predict
 from replication.rehearsal.cli import estimate, rehearse
 from replication.submit.cli import submit
+from replication.verification.cli import verify
 
 app = typer.Typer(
     help="DeepLab v2 (arXiv 1606.00915), replicated: from archives to the paper's tables.\n\n"
@@ -39,6 +41,8 @@ app.command("predict")(predict)
 app.command("submit")(submit)
 app.command("rehearse")(rehearse)
 app.command("estimate")(estimate)
+app.command("verify")(verify)
+app.command("doctor")(doctor)
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")
@@ -247,7 +251,7 @@ def main() -> None:
     try:
         app()
     except ReplicationError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {one_line(error)}", err=True)
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer has caught the interrupt, and says nothing

@@ -15,7 +15,7 @@ from replication.crf.engine import DEFAULT
 from replication.crf.labelling import prepare, refine_many
 from replication.crf.parameters import CrfParameters
 from replication.data.labels import write_label
-from replication.errors import ReplicationError
+from replication.errors import ReplicationError, one_line
 from replication.evaluation.run import best_class
 from replication.inference.fit import Fit, Fitted, Scorer, fit_and_score
 from replication.inference.store import write_scores
@@ -90,7 +90,7 @@ def predict(
                 said = str(error)
                 failed.append(said if str(path) in said else f"{path}: {said}")
                 if len(tasks) > 1:
-                    tqdm.write(f"error: {failed[-1]}", file=sys.stderr)
+                    tqdm.write(f"error: {one_line(failed[-1])}", file=sys.stderr)
     if failed:
         raise ReplicationError(
             failed[0]
