@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
 """
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from replication.crf.cli import app as crf
-from replication.errors import ReplicationError
+from replication.errors import ReplicationError, lack
 from replication.evaluation.cli import evaluate
 from replication.predict.cli import predict
 from replication.rehearsal.cli import estimate, rehearse
@@ -46,7 +47,7 @@ Root = Annotated[
 Run = Annotated[str, typer.Argument(help="A run of experiments.yaml, such as aspp_l.")]
 Data = Annotated[str, typer.Argument(help="A data set of experiments.yaml, such as voc2012.")]
 HERE = Path()
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 def _in_turn(name: str, root: Path, *arguments: str) -> None:
@@ -242,17 +243,33 @@ def sample_pretrain(
     pretrain(out, work, backbone=backbone, updates=updates, jobs=jobs)
 
 
+def _terminated(*_: object) -> None:
+    raise SystemExit(TERMINATED)
+
+
 def main() -> None:
-    """Run the command; a `ReplicationError` becomes one line and exit status 2."""
+    """Run the command; what a user can mend becomes one line and exit status 2.
+
+    SIGTERM, which batch systems send before they kill, ends it as Ctrl-C does: half-written files
+    are taken away.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except ReplicationError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:  # typer has caught the interrupt, and says nothing
-            typer.echo("interrupted; run the same command again to go on", err=True)
+        word = {INTERRUPTED: "interrupted", TERMINATED: "terminated"}.get(stop.code)
+        if word is not None:  # typer has caught the interrupt, and says nothing
+            typer.echo(f"{word}; run the same command again to go on", err=True)
         raise
+    except Exception as error:
+        said = lack(error)
+        if said is None:
+            raise
+        typer.echo(f"error: {said}", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

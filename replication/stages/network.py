@@ -38,23 +38,26 @@ def imagenet(settings: Settings) -> None:
 
 
 def train(settings: Settings, run: str) -> None:
-    """Train ``run`` once for each seed: datasets/ -> runs/."""
+    """Train ``run`` once for each seed, in one process at a time: datasets/ -> runs/."""
+    from replication.data.locks import alone
     from replication.training.run import train as train_one
 
     if left_out(settings.leaves_out(run), settings.place("runs", run)):
         return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.params.seeds:
-        train_one(
-            plan,
-            dataset,
-            _initial_weights(settings, plan, seed),
-            seed,
-            out=settings.place("runs", run, seed),
-            checkpoints=settings.place("checkpoints", run, seed),
-            device=settings.params.device,
-            precision=settings.params.precision,
-        )
+        checkpoints = settings.place("checkpoints", run, seed)
+        with alone(checkpoints, f"train run {run!r}, seed {seed}"):
+            train_one(
+                plan,
+                dataset,
+                _initial_weights(settings, plan, seed),
+                seed,
+                out=settings.place("runs", run, seed),
+                checkpoints=checkpoints,
+                device=settings.params.device,
+                precision=settings.params.precision,
+            )
     forget_other_seeds(settings, "runs", run)
 
 
@@ -94,3 +97,4 @@ def score(settings: Settings, run: str) -> None:
             device=settings.params.device,
             precision=settings.params.precision,
         )
+    forget_other_seeds(settings, "scores", run)
