@@ -86,6 +86,7 @@ def _by_batches(
     paths: dict[str, Path],
     device: str,
     precision: str,
+    *,
     done: Collection[str],
 ) -> _Scored:
     names, size, batch = list(paths), plan.profile.test_size, plan.profile.score_batch
@@ -113,6 +114,7 @@ def _by_tiles(
     paths: dict[str, Path],
     device: str,
     precision: str,
+    *,
     done: Collection[str],
 ) -> _Scored:
     scorer = Scorer(model, device, precision)
@@ -175,7 +177,7 @@ def score(
     started = time.perf_counter()
     network_seconds, count = 0.0, 0
     by = _by_tiles if plan.tiled else _by_batches
-    scored = by(model, plan, paths, device, precision, done)
+    scored = by(model, plan, paths, device, precision, done=done)
     with tqdm(
         total=len(ids), initial=len(done), desc=f"score {plan.run}", unit="image", disable=None
     ) as bar:
