@@ -205,6 +205,26 @@ def convert(
     typer.echo(out)
 
 
+@app.command()
+def cache(root: Root = HERE) -> None:
+    """Look through DVC's cache: an object that is damaged is named and deleted.
+
+    DVC itself takes what it has cached on trust. What is deleted, `dvc pull` or `dvc repro` brings
+    back.
+    """
+    from replication.cache import mend
+
+    count, found = mend(root.resolve())
+    for path in found:
+        typer.echo(f"{path}: damaged, and deleted")
+    if found:
+        raise ReplicationError(
+            f"{len(found)} of {count} objects were damaged: delete what was checked out of them "
+            "(`git clean -ndX` lists it), then `dvc pull data.dvc` and `dvc repro` bring it back"
+        )
+    typer.echo(f"{count} objects, none damaged")
+
+
 @sample.command("render")
 def sample_render(
     into: Annotated[Path, typer.Option(help="Where the archives go.")] = Path(

@@ -78,7 +78,8 @@ class Curves(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.live = Live(str(self.folder), dvcyaml=False, save_dvc_exp=False)
+        with naming(self.folder):
+            self.live = Live(str(self.folder), dvcyaml=False, save_dvc_exp=False)
         for row in self.rows:
             self._log(*row)
 
@@ -103,7 +104,8 @@ class Curves(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.live is not None:
-            self.live.end()  # type: ignore[no-untyped-call]
+            with naming(self.folder):
+                self.live.end()  # type: ignore[no-untyped-call]
             self._close()
 
     def on_exception(

@@ -61,7 +61,9 @@ def errors_in_one_line() -> Iterator[None]:
             raise
         raise ReplicationError(lines[-1].partition("ReplicationError: ")[2]) from None
     except RuntimeError as error:
-        if not re.search(r"DataLoader worker|shared memory|/torch_\d+", str(error)):
+        if not re.search(
+            r"DataLoader worker .*(killed|exited)|shared memory|/torch_\d+", str(error)
+        ):
             raise
         reason = " ".join(str(error).split())[:200]
         raise ReplicationError(

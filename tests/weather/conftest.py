@@ -22,6 +22,19 @@ from replication.plan import Settings, load
 
 HERE = Path(__file__).resolve().parents[2]
 RUN, SEARCH, SEED = "poly_b10_20k", "vgg_large_fov", 3
+# Each program, and the folders that it makes.
+PROGRAMS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("prepare", "voc2012"): ("datasets",),
+    ("imagenet",): ("runs",),
+    ("train", RUN): ("runs", "checkpoints"),
+    ("score", RUN): ("scores",),
+    ("search", SEARCH): ("searches",),
+    ("refine", RUN): ("refined",),
+    ("evaluate", RUN): ("results", "metrics"),
+    ("tables",): ("tables",),
+    ("figures",): ("figures",),
+    ("report",): ("report",),
+}
 SPLITS = {"train": [f"t{i}" for i in range(6)], "val": ["v0", "v1", "v2"]}
 # 20,000 iterations of a batch of 10 become 12 of 4.
 TOY = {
@@ -81,10 +94,8 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture
-def toy(tmp_path: Path, backbone: Path) -> Settings:
-    """The settings of a root where every stage but `fetch` runs in seconds; nothing is made yet."""
-    root = tmp_path / "root"
+def write_root(root: Path, backbone: Path) -> Path:
+    """Write the settings of toy size and what they start from."""
     (root / "profiles").mkdir(parents=True)
     params = yaml.safe_load((HERE / "params.yaml").read_text())
     params |= {"profile": "toy", "seeds": [SEED], "device": "cpu", "precision": "32-true"}
@@ -96,7 +107,19 @@ def toy(tmp_path: Path, backbone: Path) -> Settings:
     shutil.copy(HERE / "experiments.yaml", root)
     shutil.copy(backbone, root)
     write_folder(root / "mine")
-    return load(root)
+    return root
+
+
+@pytest.fixture
+def toy(tmp_path: Path, backbone: Path) -> Settings:
+    """The settings of a root where every stage but `fetch` runs in seconds; nothing is made yet."""
+    return load(write_root(tmp_path / "root", backbone))
+
+
+@pytest.fixture
+def programs() -> tuple[tuple[str, ...], ...]:
+    """The arguments of `replication stage` for every stage that the toy has, in order."""
+    return tuple(PROGRAMS)
 
 
 @dataclass
@@ -168,6 +191,40 @@ def disk() -> Callable[[Path, str], Any]:
     return mounted
 
 
-def close(folder: Path) -> None:
-    """Make a mounted file system one that can only be read."""
-    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+@pytest.fixture
+def read_only() -> Callable[[Path], None]:
+    """A function that makes a mounted file system one that can only be read."""
+
+    def close(folder: Path) -> None:
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+
+    return close
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, backbone: Path, host: Host
+) -> Callable[[str, Path], Settings]:
+    """A function that gives a root where every program before the named one has run, once."""
+    source = write_root(tmp_path_factory.mktemp("finished") / "root", backbone)
+    left = list(PROGRAMS)
+
+    def before(stage: str, into: Path) -> Settings:
+        order = [program[0] for program in PROGRAMS]
+        while left and order.index(left[0][0]) < order.index(stage):
+            ended = host(source, "stage", *left[0])
+            assert ended.status == 0, ended.said
+            left.pop(0)
+        later = [
+            kinds
+            for program, kinds in PROGRAMS.items()
+            if order.index(program[0]) >= order.index(stage)
+        ]
+        shutil.copytree(source, into)
+        for kind in {kind for kinds in later for kind in kinds} - {"runs"}:
+            shutil.rmtree(into / kind, ignore_errors=True)
+        if order.index(stage) <= order.index("train"):
+            shutil.rmtree(into / "runs" / "toy" / RUN, ignore_errors=True)
+        return load(into)
+
+    return before

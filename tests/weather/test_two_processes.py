@@ -1,4 +1,4 @@
-"""Two processes on one training run: the second is refused in one line, and a dead one bars nobody."""
+"""Two processes on one training run: the second is refused in one line, a dead one bars nobody."""
 
 import os
 import re
