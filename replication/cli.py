@@ -219,8 +219,8 @@ def cache(root: Root = HERE) -> None:
         typer.echo(f"{path}: damaged, and deleted")
     if found:
         raise ReplicationError(
-            f"{len(found)} of {count} objects were damaged: delete what was checked out of them "
-            "(`git clean -ndX` lists it), then `dvc pull data.dvc` and `dvc repro` bring it back"
+            f"{len(found)} of {count} objects were damaged and are deleted: `dvc pull data.dvc` "
+            "and `dvc repro` bring back what is missed"
         )
     typer.echo(f"{count} objects, none damaged")
 
