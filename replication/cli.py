@@ -47,7 +47,8 @@ Root = Annotated[
 Run = Annotated[str, typer.Argument(help="A run of experiments.yaml, such as aspp_l.")]
 Data = Annotated[str, typer.Argument(help="A data set of experiments.yaml, such as voc2012.")]
 HERE = Path()
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+TERMINATED = 128 + signal.SIGTERM
+STOPPED: dict[object, str] = {128 + signal.SIGINT: "interrupted", TERMINATED: "terminated"}
 
 
 def _in_turn(name: str, root: Path, *arguments: str) -> None:
@@ -280,9 +281,8 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except SystemExit as stop:
-        word = {INTERRUPTED: "interrupted", TERMINATED: "terminated"}.get(stop.code)
-        if word is not None:  # typer has caught the interrupt, and says nothing
-            typer.echo(f"{word}; run the same command again to go on", err=True)
+        if stop.code in STOPPED:  # typer has caught the interrupt, and says nothing
+            typer.echo(f"{STOPPED[stop.code]}; run the same command again to go on", err=True)
         raise
     except Exception as error:
         said = lack(error)

@@ -10,7 +10,10 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ import pytest
 
 from replication.plan import Settings
 
+RUN, SEED = "poly_b10_20k", 3
+HERE = Path(__file__).resolve().parents[2]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MOMENTS = int(os.environ.get("REPLICATION_WEATHER", "0"))
 KINDS = (
@@ -101,3 +106,71 @@ def test_every_program_ends_with_the_undisturbed_result(
             assert found.keys() == wanted.keys(), where
             assert [name for name in wanted if found[name] != wanted[name]] == [], where
     assert ended >= len(programs) // 3
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_that_is_stopped_fails_and_says_how_to_go_on(
+    finished: Callable[[str, Path], Settings], host: Any, tmp_path: Path, kind: signal.Signals
+) -> None:
+    """Lightning alone ends with status 0 at SIGTERM: DVC would take the run for finished."""
+    root = finished("train", tmp_path / "root").root
+    last = root / "checkpoints" / "toy" / RUN / f"seed_{SEED}" / "last.ckpt"
+
+    def stop(pid: int) -> None:
+        until = time.monotonic() + 120
+        while not last.is_file():
+            assert time.monotonic() < until
+            time.sleep(0.002)
+        os.kill(pid, kind)
+
+    ended = host(root, "stage", "train", RUN, disturb=stop)
+    assert ended.status == 2, ended.said
+    line = ended.said.splitlines()[-1]
+    assert line.startswith(f"error: {RUN}, seed {SEED}: stopped at update ")
+    assert line.endswith("run the same command again to go on from the last checkpoint")
+    assert "Traceback" not in ended.said
+    again = host(root, "stage", "train", RUN)
+    assert again.status == 0, again.said
+    assert "goes on from update" in again.said
+
+
+def dvc(root: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Start DVC in a process group of its own."""
+    environment = os.environ | {
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(root / ".site"),
+        "PYTHONPATH": str(HERE),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
+
+
+@pytest.mark.skipif(not MOMENTS, reason="takes minutes: set REPLICATION_WEATHER=1")
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", SIGNALS)
+def test_dvc_repro_goes_on(toy: Settings, tmp_path: Path, kind: signal.Signals) -> None:
+    """All of `dvc repro` is killed, DVC and the stage, several times."""
+    rng = random.Random(int(kind))
+    target = f"evaluate@{RUN}"
+    roots = {name: tmp_path / name / "root" for name in ("calm", "stormy")}
+    for root in roots.values():
+        shutil.copytree(toy.root, root)
+        shutil.copy(HERE / "dvc.yaml", root)
+        shutil.copytree(HERE / "replication", root / "replication")
+        for folder in ("archives", "backbones"):
+            (root / "data" / "sample" / folder).mkdir(parents=True)
+        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+        assert dvc(root, "init", "-q").wait() == 0
+    start = time.monotonic()
+    assert dvc(roots["calm"], "repro", "-q", target).wait() == 0
+    seconds = time.monotonic() - start
+    for _ in range(3):
+        process = dvc(roots["stormy"], "repro", "-q", target)
+        time.sleep(rng.random() * seconds / 2)
+        os.killpg(process.pid, kind)
+        process.wait()
+    assert dvc(roots["stormy"], "repro", "-q", target).wait() == 0
+    calm, stormy = (made(roots[name]) for name in ("calm", "stormy"))
+    assert stormy.keys() == calm.keys()
+    assert [name for name in calm if calm[name] != stormy[name]] == []
