@@ -54,7 +54,7 @@ TOY = {
     "checkpoint_every": 3,
     "score_batch": 1,
     "limit_eval": None,
-    "search_samples": 2,
+    "search_samples": 3,
     "search_every": 8,
     "threads": 1,
 }

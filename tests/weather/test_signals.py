@@ -30,7 +30,7 @@ KINDS = (
     "report",
 )  # fmt: skip
 # What says how long something took, how much of it an earlier call did, or hashes such a record.
-CLOCKS = ("seconds", "images_per_second", "peak_memory_mib", "resumed", "sha256_of_records")
+CLOCKS = ("seconds", "images_per_second", "peak_memory_mib", "resumed", "search_sha256")
 
 
 def timeless(value: Any) -> Any:
