@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from replication.atomic import write_json
 from replication.errors import ReplicationError
 from replication.plan import Plan, Settings
-from replication.provenance import sha256_file
+from replication.provenance import read_record, sha256_file
 from replication.settings import IMAGENET
 from replication.stages.data import open_dataset
 from replication.stages.left_out import left_out
@@ -38,23 +39,26 @@ def imagenet(settings: Settings) -> None:
 
 
 def train(settings: Settings, run: str) -> None:
-    """Train ``run`` once for each seed: datasets/ -> runs/."""
+    """Train ``run`` once for each seed, in one process at a time: datasets/ -> runs/."""
+    from replication.data.locks import alone
     from replication.training.run import train as train_one
 
     if left_out(settings.leaves_out(run), settings.place("runs", run)):
         return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.params.seeds:
-        train_one(
-            plan,
-            dataset,
-            _initial_weights(settings, plan, seed),
-            seed,
-            out=settings.place("runs", run, seed),
-            checkpoints=settings.place("checkpoints", run, seed),
-            device=settings.params.device,
-            precision=settings.params.precision,
-        )
+        checkpoints = settings.place("checkpoints", run, seed)
+        with alone(checkpoints, f"train run {run!r}, seed {seed}"):
+            train_one(
+                plan,
+                dataset,
+                _initial_weights(settings, plan, seed),
+                seed,
+                out=settings.place("runs", run, seed),
+                checkpoints=checkpoints,
+                device=settings.params.device,
+                precision=settings.params.precision,
+            )
     forget_other_seeds(settings, "runs", run)
 
 
@@ -86,11 +90,25 @@ def score(settings: Settings, run: str) -> None:
         return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.params.seeds:
+        trained = settings.place("runs", run, seed)
+        _check_whole(trained)
         score_one(
             plan,
             dataset,
-            settings.place("runs", run, seed) / "weights.safetensors",
+            trained / "weights.safetensors",
             settings.place("scores", run, seed),
             device=settings.params.device,
             precision=settings.params.precision,
+        )
+    forget_other_seeds(settings, "scores", run)
+
+
+def _check_whole(trained: Path) -> None:
+    """Refuse weights that are not the bytes that training wrote: no checksum is in their file."""
+    record, weights = trained / "train.json", trained / "weights.safetensors"
+    if not record.is_file() or not weights.is_file():
+        return  # what is missing is named by who reads it
+    if read_record(record).get("weights_sha256") != sha256_file(weights):
+        raise ReplicationError(
+            f"{weights} is damaged: it is not what {record.name} says; train the run again"
         )

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from dvclive.live import Live
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from tqdm import tqdm
 
-from replication.atomic import atomic_path
+from replication.atomic import atomic_path, naming
+from replication.training.finite import LossWatch, check_weights
 
 LOG_EVERY = 10
 
@@ -75,7 +78,8 @@ class Curves(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.live = Live(str(self.folder), dvcyaml=False, save_dvc_exp=False)
+        with naming(self.folder):
+            self.live = Live(str(self.folder), dvcyaml=False, save_dvc_exp=False)
         for row in self.rows:
             self._log(*row)
 
@@ -94,12 +98,14 @@ class Curves(L.Callback):
     def _log(self, step: int, loss: float, lr: float) -> None:
         assert self.live is not None
         self.live.step = step
-        self.live.log_metric("loss", loss)
-        self.live.log_metric("lr", lr)
+        with naming(self.folder):
+            self.live.log_metric("loss", loss)
+            self.live.log_metric("lr", lr)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.live is not None:
-            self.live.end()  # type: ignore[no-untyped-call]
+            with naming(self.folder):
+                self.live.end()  # type: ignore[no-untyped-call]
             self._close()
 
     def on_exception(
@@ -120,15 +126,32 @@ class Curves(L.Callback):
             table.writerows([("step", "loss", "lr"), *self.rows])
 
 
+class PlainIO(TorchCheckpointIO):
+    """Writes a checkpoint where it is asked to.
+
+    Lightning's own first holds it in memory once more, then writes it to the system's folder for
+    temporary files, which may be full where the checkpoints' folder is not.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write ``checkpoint`` to the file ``path``."""
+        del storage_options
+        torch.save(checkpoint, path)
+
+
 class Checkpoints(L.Callback):
     """Every so many updates, all that is needed to go on, in one file that is whole or absent.
 
     Lightning's own callback writes under changing names; a single name, renamed into place, can't
-    leave two files to choose from.
+    leave two files to choose from. A checkpoint that is there is a good one: nothing is written
+    before every loss has been looked at, nor of weights that are not finite.
     """
 
-    def __init__(self, path: Path, every: int, fingerprint: str) -> None:
+    def __init__(self, path: Path, every: int, fingerprint: str, watch: LossWatch) -> None:
         self.path, self.every, self.fingerprint = path, every, fingerprint
+        self.watch = watch
         self.seconds_before = 0.0
         self.started = time.perf_counter()
         self.first_step = 0
@@ -149,5 +172,7 @@ class Checkpoints(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if trainer.global_step % self.every == 0 and trainer.global_step < trainer.max_steps:
+            self.watch.look()
+            check_weights(pl_module, trainer.global_step)
             with atomic_path(self.path) as part:
                 trainer.save_checkpoint(part)

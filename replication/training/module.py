@@ -11,14 +11,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from replication.data.labels import VOID
-from replication.errors import ReplicationError
 from replication.plan import OUTPUT_STRIDE
 from replication.settings import MultiScale, Recipe
+from replication.training.finite import LossWatch
 from replication.training.loss import shrink_labels, summed_loss
 from replication.training.recipe import learning_rate_factor, parameter_groups
 from replication.training.terms import divisors, term_labels, term_scores
-
-LOWER_RATE = "lower `base_lr` in experiments.yaml, or the profile's `base_lr_factor` (`resnet_...`)"
 
 
 def dropout_seed(seed: int, update: int) -> int:
@@ -36,7 +34,8 @@ class Segmentation(L.LightningModule):
     CPU.
 
     With ``multi_scale`` the loss is a sum of terms (`replication.training.terms`), each divided by
-    its own count, and the network is asked for its ``branches``.
+    its own count, and the network is asked for its ``branches``. ``watch`` is told of every loss,
+    and stops training at one that is not finite.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class Segmentation(L.LightningModule):
         stride: int = OUTPUT_STRIDE,
         *,
         multi_scale: MultiScale | None = None,
+        watch: LossWatch | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # gradients of micro-batches are summed by hand
@@ -57,6 +57,7 @@ class Segmentation(L.LightningModule):
         self.seed = seed
         self.stride = stride
         self.multi_scale = multi_scale
+        self.watch = watch or LossWatch()
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Make one update; return its loss and the learning rate of weights.
@@ -82,11 +83,7 @@ class Segmentation(L.LightningModule):
                 loss = loss + self._averaged(of_term, its_labels[some], share[some])
             self.manual_backward(loss)
             total += loss.detach()
-        if not torch.isfinite(total):
-            raise ReplicationError(
-                f"the loss is {total.item()} at update {self.global_step}; the last checkpoint is "
-                f"kept: {LOWER_RATE}"
-            )
+        self.watch.add(self.global_step, total)
         learning_rate = policy.get_last_lr()[0]
         optimizer.step()
         policy.step()

@@ -20,10 +20,12 @@ from replication.models.deeplab import DeepLab, InitialWeights, build
 from replication.models.heads import field_of_view
 from replication.plan import Plan
 from replication.provenance import environment, peak_memory_mib, sha256_file
-from replication.training.callbacks import Checkpoints, Curves, Progress
+from replication.training.callbacks import Checkpoints, Curves, PlainIO, Progress
 from replication.training.crops import Crops, From
 from replication.training.device import ACCELERATORS, choose_device, choose_precision, use_threads
-from replication.training.module import LOWER_RATE, Segmentation
+from replication.training.finite import LossWatch, check_weights
+from replication.training.loading import errors_in_one_line, loader_workers
+from replication.training.module import Segmentation
 from replication.training.resume import code_hash, finished_record, usable_checkpoint
 
 _console = Console(stderr=True)
@@ -79,10 +81,14 @@ def train(
 
     model = build(plan, dataset.num_classes, weights, seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    module = Segmentation(model, plan.recipe, plan.micro_batch, seed, multi_scale=plan.multi_scale)
+    crops = Crops(dataset, plan.train_split, plan.profile.crop, seed, plan.rescale)
+    updates, batch = plan.recipe.iterations, plan.recipe.batch_size
+    watch = LossWatch(lambda n: [crops.id_of(k) for k in range(n * batch, (n + 1) * batch)])
+    module = Segmentation(
+        model, plan.recipe, plan.micro_batch, seed, multi_scale=plan.multi_scale, watch=watch
+    )
     curves = Curves(checkpoints / "live")
-    saver = Checkpoints(last, plan.profile.checkpoint_every, fingerprint)
-    updates = plan.recipe.iterations
+    saver = Checkpoints(last, plan.profile.checkpoint_every, fingerprint, watch)
     progress = Progress(f"train {plan.run} seed {seed}", updates)
     _quiet()
     trainer = L.Trainer(
@@ -98,32 +104,33 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=[progress, curves, saver],
+        plugins=[PlainIO()],
         default_root_dir=checkpoints,
     )
     start = resume or 0
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    crops = Crops(dataset, plan.train_split, plan.profile.crop, seed, plan.rescale)
-    batch = plan.recipe.batch_size
     loader = DataLoader(
         crops,
         batch_size=batch,
         sampler=From(start * batch, updates * batch),
-        num_workers=_workers(device),
+        num_workers=loader_workers(device, batch, plan.profile.crop, _console.print),
         pin_memory=device == "cuda",
         persistent_workers=False,
     )
-    trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
-    if trainer.global_step < updates:  # Ctrl-C: Lightning stops quietly
+    stopped = False
+    try:
+        with errors_in_one_line():
+            trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
+    except SystemExit:  # how Lightning ends at Ctrl-C and SIGTERM, the latter with status 0
+        stopped = True
+    if stopped or trainer.global_step < updates:
         raise ReplicationError(
             f"{plan.run}, seed {seed}: stopped at update {trainer.global_step} of {updates}; run "
             "the same command again to go on from the last checkpoint"
         )
-    if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
-        raise ReplicationError(
-            f"{plan.run}, seed {seed}: the last update made weights that are NaN or infinite; "
-            f"{LOWER_RATE}"
-        )
+    watch.look()
+    check_weights(model, updates)
     record = _record(
         plan=plan,
         dataset=dataset,
@@ -138,13 +145,6 @@ def train(
     _write(out, plan=plan, dataset=dataset, model=model, curves=curves, record=record)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return record
-
-
-def _workers(device: str) -> int:
-    """Use loader processes where the processor waits for a device; on a CPU they take its cores."""
-    import os
-
-    return 0 if device == "cpu" else min(8, os.cpu_count() or 1)
 
 
 def _quiet() -> None:
