@@ -54,6 +54,10 @@ def train(settings: Settings, run: str) -> None:
             checkpoints=settings.place("checkpoints", run, seed),
             device=settings.params.device,
             precision=settings.params.precision,
+            devices=settings.params.devices,
+            num_nodes=settings.params.num_nodes,
+            compiled=settings.params.compile,
+            cache_mib=settings.params.image_cache,
         )
     forget_other_seeds(settings, "runs", run)
 

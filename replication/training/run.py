@@ -9,7 +9,6 @@ from typing import Any
 import lightning as L
 import torch
 from rich.console import Console
-from torch.utils.data import DataLoader
 
 from replication.atomic import atomic_path, write_json
 from replication.data.canonical import DataSet
@@ -21,9 +20,10 @@ from replication.models.heads import field_of_view
 from replication.plan import Plan
 from replication.provenance import environment, peak_memory_mib, sha256_file
 from replication.training.callbacks import Checkpoints, Curves, Progress
-from replication.training.crops import Crops, From
 from replication.training.device import ACCELERATORS, choose_device, choose_precision, use_threads
+from replication.training.loading import crop_loader
 from replication.training.module import LOWER_RATE, Segmentation
+from replication.training.processes import Devices, choose_processes, lost
 from replication.training.resume import code_hash, finished_record, usable_checkpoint
 
 _console = Console(stderr=True)
@@ -39,6 +39,10 @@ def train(
     checkpoints: Path,
     device: str = "auto",
     precision: str = "auto",
+    devices: Devices = 1,
+    num_nodes: int = 1,
+    compiled: bool = False,
+    cache_mib: int = 0,
 ) -> dict[str, Any]:
     """Train ``plan`` with ``seed``; write weights, curve and record into ``out``.
 
@@ -46,8 +50,14 @@ def train(
     as it is. A run that was killed goes on from its last checkpoint in ``checkpoints`` and, on a
     CPU, ends with the same weights as an undisturbed one.
 
+    ``devices``, ``num_nodes``, ``compiled`` (by torch.compile) and ``cache_mib`` (of decoded
+    images, on each node) decide how long it takes, and but for rounding and dropout's draws nothing
+    else: a run may go on with others than it began with. Of several processes the first one
+    writes; the others return the same record when it has.
+
     Raises:
-        ReplicationError: the evaluation split holds a training image; the loss is not finite.
+        ReplicationError: the evaluation split holds a training image; the loss is not finite; the
+            devices are not there, or can't share a batch evenly.
     """
     refuse_overlap(
         dataset.ids(plan.train_split),
@@ -69,16 +79,23 @@ def train(
     if finished is not None:
         _console.print(f"{plan.run}, seed {seed}: already trained with these settings, kept")
         return finished
+    processes = choose_processes(
+        devices, num_nodes, device, run=plan.run, batch=plan.recipe.batch_size
+    )
+    say = _console.print if processes.writes else _silent
     last = checkpoints / "last.ckpt"
-    resume = usable_checkpoint(last, fingerprint, _console.print)
-    if resume is None:
+    resume = usable_checkpoint(last, fingerprint, say)
+    if resume is not None:
+        say(f"{plan.run}, seed {seed}: goes on from update {resume}")
+    elif processes.writes:
         shutil.rmtree(checkpoints, ignore_errors=True)
-    else:
-        _console.print(f"{plan.run}, seed {seed}: goes on from update {resume}")
     checkpoints.mkdir(parents=True, exist_ok=True)
 
     model = build(plan, dataset.num_classes, weights, seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compiled:
+        for part in (model.backbone, model.classifier):
+            part.compile(dynamic=False)  # a graph for each scale's size
     module = Segmentation(model, plan.recipe, plan.micro_batch, seed, multi_scale=plan.multi_scale)
     curves = Curves(checkpoints / "live")
     saver = Checkpoints(last, plan.profile.checkpoint_every, fingerprint)
@@ -87,7 +104,11 @@ def train(
     _quiet()
     trainer = L.Trainer(
         accelerator=ACCELERATORS[device],
-        devices=1,
+        devices=processes.devices,
+        num_nodes=processes.nodes,
+        strategy=processes.strategy(),
+        plugins=[processes.environment],
+        use_distributed_sampler=False,  # `From` gives each process its share
         precision=precision,  # type: ignore[arg-type]
         max_steps=updates,
         max_epochs=1,
@@ -100,20 +121,26 @@ def train(
         callbacks=[progress, curves, saver],
         default_root_dir=checkpoints,
     )
-    start = resume or 0
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    crops = Crops(dataset, plan.train_split, plan.profile.crop, seed, plan.rescale)
-    batch = plan.recipe.batch_size
-    loader = DataLoader(
-        crops,
-        batch_size=batch,
-        sampler=From(start * batch, updates * batch),
-        num_workers=_workers(device),
-        pin_memory=device == "cuda",
-        persistent_workers=False,
+    loader = crop_loader(
+        plan,
+        dataset,
+        seed,
+        resume or 0,
+        device=device,
+        processes=processes,
+        cache_mib=cache_mib,
     )
-    trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
+    try:
+        trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
+    except RuntimeError as error:
+        if not lost(error):
+            raise
+        raise ReplicationError(
+            f"{plan.run}, seed {seed}: another of the {processes.count} processes ended, and says "
+            "why itself; run the same command again to go on from the last checkpoint"
+        ) from None
     if trainer.global_step < updates:  # Ctrl-C: Lightning stops quietly
         raise ReplicationError(
             f"{plan.run}, seed {seed}: stopped at update {trainer.global_step} of {updates}; run "
@@ -124,33 +151,34 @@ def train(
             f"{plan.run}, seed {seed}: the last update made weights that are NaN or infinite; "
             f"{LOWER_RATE}"
         )
-    record = _record(
-        plan=plan,
-        dataset=dataset,
-        weights=weights,
-        seed=seed,
-        model=model,
-        saver=saver,
-        device=device,
-        precision=precision,
-    )
-    record["fingerprint"] = fingerprint
-    _write(out, plan=plan, dataset=dataset, model=model, curves=curves, record=record)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return record
+    record: dict[str, Any] = {}
+    if processes.writes:
+        record = _record(
+            plan=plan,
+            dataset=dataset,
+            weights=weights,
+            seed=seed,
+            model=model,
+            saver=saver,
+            device=device,
+            precision=precision,
+        )
+        record |= {"processes": processes.count, "compiled": compiled, "fingerprint": fingerprint}
+        _write(out, plan=plan, dataset=dataset, model=model, curves=curves, record=record)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return trainer.strategy.broadcast(record)
 
 
-def _workers(device: str) -> int:
-    """Use loader processes where the processor waits for a device; on a CPU they take its cores."""
-    import os
-
-    return 0 if device == "cpu" else min(8, os.cpu_count() or 1)
+def _silent(_: str) -> None:
+    """Say nothing: the first process says it."""
 
 
 def _quiet() -> None:
     """Silence what a user can't act on: Lightning's advertisements, advice, own deprecations."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for text in (
+        ".*Grad strides do not match bucket view strides.*",  # of 1x1 filters, whose bytes agree
         ".*does not have many workers.*",
         ".*Consider setting `persistent_workers.*",
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
