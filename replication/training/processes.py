@@ -88,7 +88,7 @@ def choose_processes(
         fitting = ", ".join(str(n) for n in range(1, batch + 1) if batch % n == 0)
         raise ReplicationError(
             f"params.yaml: {count} processes (`devices` {each} x `num_nodes` {nodes}) can't share "
-            f"run {run!r}'s batch of {batch} evenly; use {fitting} in all"
+            f"the batch of {batch} of run {run!r} evenly; use {fitting} in all"
         )
     environment = _environment(count, each, nodes)
     if isinstance(environment, LightningEnvironment):

@@ -163,6 +163,8 @@ def train(
             device=device,
             precision=precision,
         )
+        if processes.count > 1:  # its speed is no other device's
+            record["device"] = f"{processes.count} x {record['device']}"
         record |= {"processes": processes.count, "compiled": compiled, "fingerprint": fingerprint}
         _write(out, plan=plan, dataset=dataset, model=model, curves=curves, record=record)
         shutil.rmtree(checkpoints, ignore_errors=True)

@@ -105,6 +105,7 @@ def same_but_for_rounding(one: Outcome, two: Outcome) -> None:
 def test_two_processes_learn_what_one_learns_killed_and_gone_on_by_srun(root: Path) -> None:
     one, two = trained(root, 1), trained(root, 2)
     assert (one[2]["processes"], two[2]["processes"]) == (1, 2)
+    assert (one[2]["device"], two[2]["device"]) == ("cpu", "2 x cpu")  # speeds are not compared
     assert one[2]["fingerprint"] == two[2]["fingerprint"]
     same_but_for_rounding(one, two)
     assert one[0]["loss"].iloc[-1] < one[0]["loss"].iloc[0]  # something was learned
@@ -186,8 +187,8 @@ def refusal(**options: Any) -> str:
 
 
 def test_an_uneven_share_is_refused() -> None:
-    assert "`devices` 4 x `num_nodes` 1) can't share run 'aspp_l's batch of 10 evenly" in refusal(
-        devices=4
+    assert "`devices` 4 x `num_nodes` 1) can't share the batch of 10 of run 'aspp_l' evenly" in (
+        refusal(devices=4)
     )
     assert "use 1, 2, 5, 10 in all" in refusal(devices=3)
     assert choose(devices=5).count == 5
