@@ -39,6 +39,7 @@ def imagenet(settings: Settings) -> None:
 
 def train(settings: Settings, run: str) -> None:
     """Train ``run`` once for each seed: datasets/ -> runs/."""
+    from replication.training.processes import is_first
     from replication.training.run import train as train_one
 
     if left_out(settings.leaves_out(run), settings.place("runs", run)):
@@ -59,7 +60,8 @@ def train(settings: Settings, run: str) -> None:
             compiled=settings.params.compile,
             cache_mib=settings.params.image_cache,
         )
-    forget_other_seeds(settings, "runs", run)
+    if is_first():
+        forget_other_seeds(settings, "runs", run)
 
 
 def _initial_weights(settings: Settings, plan: Plan, seed: int) -> InitialWeights:

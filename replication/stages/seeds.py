@@ -1,7 +1,6 @@
 """The seeds of a run, as folders beside each other."""
 
 import shutil
-from contextlib import suppress
 
 from replication.plan import Settings
 
@@ -11,5 +10,4 @@ def forget_other_seeds(settings: Settings, kind: str, run: str) -> None:
     wanted = {settings.place(kind, run, seed) for seed in settings.params.seeds}
     for old in settings.place(kind, run).glob("seed_*"):
         if old not in wanted:
-            with suppress(FileNotFoundError):  # another process of the training is at it too
-                shutil.rmtree(old)
+            shutil.rmtree(old)

@@ -98,6 +98,18 @@ def choose_processes(
     return Processes(each, nodes, rank, environment)
 
 
+def is_first() -> bool:
+    """Whether this process is number 0, by what torchrun, srun or the first one told it.
+
+    True where nobody told it anything; for what comes before `choose_processes` or after training.
+    """
+    if TorchElasticEnvironment.detect():
+        return os.environ["RANK"] == "0"
+    if os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1":
+        return os.environ["SLURM_PROCID"] == "0"
+    return {os.environ.get(name, "0") for name in ("NODE_RANK", "LOCAL_RANK")} == {"0"}
+
+
 def _environment(count: int, each: int, nodes: int) -> ClusterEnvironment:
     """Return who started the processes: torchrun, srun, or else this process starts the others."""
     starters = {

@@ -19,9 +19,9 @@ from replication.models.deeplab import DeepLab, InitialWeights, build
 from replication.models.heads import field_of_view
 from replication.plan import Plan
 from replication.provenance import environment, peak_memory_mib, sha256_file
+from replication.training.batches import crop_loader
 from replication.training.callbacks import Checkpoints, Curves, Progress
 from replication.training.device import ACCELERATORS, choose_device, choose_precision, use_threads
-from replication.training.loading import crop_loader
 from replication.training.module import LOWER_RATE, Segmentation
 from replication.training.processes import Devices, choose_processes, lost
 from replication.training.resume import code_hash, finished_record, usable_checkpoint

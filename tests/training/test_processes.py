@@ -23,7 +23,7 @@ from replication.plan import Settings, load
 from replication.provenance import read_record
 from replication.training.crops import From
 from replication.training.module import dropout_seed
-from replication.training.processes import Processes, choose_processes
+from replication.training.processes import Processes, choose_processes, is_first
 
 RUN, SEED, UPDATES = "poly_b10_20k", 3, 20
 # A file, and no `python -c`: the first process starts the second by its own command.
@@ -202,9 +202,11 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_who_started_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(("SLURM_", "MASTER_"))]:
+    told = ("SLURM_", "MASTER_", "NODE_RANK", "LOCAL_RANK")
+    for name in [name for name in os.environ if name.startswith(told)]:
         monkeypatch.delenv(name)
     assert "started alone; start it on every node" in refusal(nodes=2)
+    assert is_first()
     alone = choose(2)
     assert (alone.rank, alone.environment.creates_processes_externally) == (0, False)
     # inside sbatch, outside srun: this process starts the others
@@ -218,4 +220,5 @@ def test_who_started_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
     by_srun = choose(2, 2, batch=8)
     assert (by_srun.rank, by_srun.count, by_srun.writes) == (3, 4, False)
+    assert not is_first()
     assert not by_srun.environment.auto_requeue  # type: ignore[attr-defined]
