@@ -116,12 +116,23 @@ class Crf(Strict):
 
 
 class Params(Strict):
-    """``params.yaml``."""
+    """``params.yaml``.
+
+    Attributes:
+        devices: processes of a training on each node, a device each; ``auto``, every GPU.
+        num_nodes: machines of a training.
+        compile: whether torch.compile makes the network's kernels.
+        image_cache: MiB of decoded training images that a node keeps in memory.
+    """
 
     profile: Name
     seeds: Annotated[list[Seed], Field(min_length=1)]
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "32-true", "bf16-mixed"]
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    num_nodes: Annotated[int, Field(ge=1)] = 1
+    compile: bool = False
+    image_cache: Annotated[int, Field(ge=0)] = 256
     jobs: Annotated[int, Field(ge=1)] | None = None
     data: Places
     crf: Crf

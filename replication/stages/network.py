@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,12 @@ def imagenet(settings: Settings) -> None:
 
 
 def train(settings: Settings, run: str) -> None:
-    """Train ``run`` once for each seed, in one process at a time: datasets/ -> runs/."""
+    """Train ``run`` once for each seed: datasets/ -> runs/.
+
+    One training of a run at a time: of several processes the first one holds its lock.
+    """
     from replication.data.locks import alone
+    from replication.training.processes import is_first
     from replication.training.run import train as train_one
 
     if left_out(settings.leaves_out(run), settings.place("runs", run)):
@@ -48,7 +53,8 @@ def train(settings: Settings, run: str) -> None:
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.params.seeds:
         checkpoints = settings.place("checkpoints", run, seed)
-        with alone(checkpoints, f"train run {run!r}, seed {seed}"):
+        what = f"train run {run!r}, seed {seed}"
+        with alone(checkpoints, what) if is_first() else nullcontext():
             train_one(
                 plan,
                 dataset,
@@ -58,8 +64,13 @@ def train(settings: Settings, run: str) -> None:
                 checkpoints=checkpoints,
                 device=settings.params.device,
                 precision=settings.params.precision,
+                devices=settings.params.devices,
+                num_nodes=settings.params.num_nodes,
+                compiled=settings.params.compile,
+                cache_mib=settings.params.image_cache,
             )
-    forget_other_seeds(settings, "runs", run)
+    if is_first():
+        forget_other_seeds(settings, "runs", run)
 
 
 def _initial_weights(settings: Settings, plan: Plan, seed: int) -> InitialWeights:

@@ -19,7 +19,10 @@ LOG_EVERY = 10
 
 
 class Progress(L.Callback):
-    """A bar over updates (not Lightning's, which counts the batches of an epoch)."""
+    """A bar over updates (not Lightning's, which counts the batches of an epoch).
+
+    Of several processes the first one shows it.
+    """
 
     def __init__(self, title: str, updates: int) -> None:
         self.title, self.updates = title, updates
@@ -31,7 +34,7 @@ class Progress(L.Callback):
             initial=trainer.global_step,
             desc=self.title,
             unit="update",
-            disable=None,
+            disable=None if trainer.is_global_zero else True,  # None: shown on a terminal
         )
 
     def on_train_batch_end(
@@ -60,7 +63,8 @@ class Curves(L.Callback):
 
     The loss is the mean over the updates since the last row. The rows are kept in the checkpoint
     too: a run that goes on from there first puts DVCLive's files back to them, so that no update
-    stands twice, and a file that a crash cut short does no harm.
+    stands twice, and a file that a crash cut short does no harm. Of several processes the first one
+    writes DVCLive's files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,6 +81,8 @@ class Curves(L.Callback):
         self.rows = list(state_dict["rows"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
         with naming(self.folder):
             self.live = Live(str(self.folder), dvcyaml=False, save_dvc_exp=False)
@@ -86,7 +92,6 @@ class Curves(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
     ) -> None:
-        assert self.live is not None
         self.recent.append(outputs["loss"])
         step = trainer.global_step
         if step % LOG_EVERY == 0 or step == trainer.max_steps:
@@ -96,7 +101,8 @@ class Curves(L.Callback):
             self.recent = []
 
     def _log(self, step: int, loss: float, lr: float) -> None:
-        assert self.live is not None
+        if self.live is None:
+            return
         self.live.step = step
         with naming(self.folder):
             self.live.log_metric("loss", loss)
@@ -171,8 +177,12 @@ class Checkpoints(L.Callback):
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if trainer.global_step % self.every == 0 and trainer.global_step < trainer.max_steps:
-            self.watch.look()
-            check_weights(pl_module, trainer.global_step)
+        if trainer.global_step % self.every or trainer.global_step >= trainer.max_steps:
+            return
+        self.watch.look()
+        check_weights(pl_module, trainer.global_step)
+        if trainer.is_global_zero:
             with atomic_path(self.path) as part:
                 trainer.save_checkpoint(part)
+        else:
+            trainer.save_checkpoint(self.path)  # writes nothing: it waits for the first process

@@ -18,7 +18,9 @@ _ENLARGE = (
 )
 
 
-def loader_workers(device: str, batch: int, crop: int, say: Callable[[str], object]) -> int:
+def loader_workers(
+    device: str, batch: int, crop: int, say: Callable[[str], object], *, devices: int = 1
+) -> int:
     """Return how many processes load crops.
 
     0, this process itself, on a CPU, whose cores they would take from the network. Elsewhere a core
@@ -27,16 +29,19 @@ def loader_workers(device: str, batch: int, crop: int, say: Callable[[str], obje
 
     Args:
         device: cpu, cuda or mps.
-        batch: crops of a batch.
+        batch: crops of a batch of one device.
         crop: side of a crop, pixels.
         say: is told in one line where shared memory is short.
+        devices: how many share this machine's cores and memory.
     """
-    wanted = 0 if device == "cpu" else min(_MOST, os.cpu_count() or 1)
+    wanted = 0 if device == "cpu" else min(_MOST, max(1, (os.cpu_count() or 1) // devices))
     if wanted == 0 or not SHARED_MEMORY.is_dir():
         return wanted
     size = batch * crop * crop * (3 * 4 + 1)  # float32 BGR, uint8 labels
     free = shutil.disk_usage(SHARED_MEMORY).free
-    fitting = max(0, (free // size - 1) // _AHEAD)  # one more batch is on its way to the device
+    fitting = max(
+        0, (free // devices // size - 1) // _AHEAD
+    )  # one more batch is on its way to the device
     if fitting < wanted:
         say(
             f"{SHARED_MEMORY} has {free // 2**20} MiB free, too few for {wanted} loader processes: "
