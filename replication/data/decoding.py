@@ -17,7 +17,7 @@ LARGEST = 178_956_970
 
 # Those that photographs come in. Pillow opens 40 more by their first bytes, whatever the suffix:
 # PostScript is handed to Ghostscript, an interpreter.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 _OPENING = threading.Lock()  # filters of warnings belong to the whole process
 
 
@@ -62,4 +62,7 @@ def _open(raw: bytes, formats: Sequence[str]) -> Image.Image:
     """Open without the warning that Pillow gives from half of `LARGEST` pixels on."""
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(io.BytesIO(raw), formats=tuple(formats))
+        if not Image.OPEN.keys() >= set(formats):
+            Image.init()  # the rarer formats; Pillow before 11.3 has no AVIF
+        known = [name for name in formats if name in Image.OPEN]
+        return Image.open(io.BytesIO(raw), formats=known)

@@ -141,7 +141,8 @@ def read_scores(path: Name, num_classes: int | None = None) -> Float32[np.ndarra
             f"{path}: scores have {raw.shape[0]} channels, and there are {num_classes} classes: "
             "the first axis must be the classes; score again if the classes have changed"
         )
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is named below
+    # float64 beyond float32 becomes infinite, a signalling NaN a quiet one: both are named below
+    with np.errstate(over="ignore", invalid="ignore"):
         scores = raw.astype(np.float32)
     if not np.isfinite(scores).all():
         bad = int(scores.size - np.isfinite(scores).sum())

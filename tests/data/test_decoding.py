@@ -15,7 +15,7 @@ from PIL import EpsImagePlugin, Image
 
 from replication.crf.engine import mean_field
 from replication.crf.parameters import PRESETS
-from replication.data.decoding import LARGEST
+from replication.data.decoding import FORMATS, LARGEST, opened
 from replication.data.folder import prepare_folder
 from replication.data.labels import read_image, read_label, write_label
 from replication.errors import ReplicationError
@@ -69,9 +69,10 @@ def test_twenty_thousand_pixels_a_side_are_one_line(
 def test_just_under_the_limit_is_decoded_without_a_warning(
     tmp_path: Path, read: Callable[..., Any], more: tuple[Any, ...]
 ) -> None:
-    path = png(tmp_path / "large.png", 13_377, 13_377, 1)
+    raw = png(tmp_path / "large.png", 13_377, 13_377, 1).read_bytes()
     assert LARGEST >= 13_377**2
-    assert "broken, cut short" in said(read, path, *more).replace("broken or cut", "broken, cut")
+    with opened("large.png", raw, what="", said="", cure="", formats=FORMATS) as image:
+        assert image.size == (13_377, 13_377)
     thin = png(tmp_path / "thin.png", 100_000, 2, 2)  # the side alone is no reason
     assert read(thin, *more).shape[:2] == (2, 100_000)
 
@@ -144,7 +145,9 @@ def test_changed_pictures_are_pixels_or_one_line(tmp_path: Path, kind: str) -> N
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (24, 31, 3)).astype(np.uint8)
     path = tmp_path / f"a.{kind}"
-    Image.fromarray(pixels).save(path, exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x00\x00")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(path, exif=exif)
     valid = path.read_bytes()
     for _ in range(int(os.environ.get("FUZZ_SECONDS", "4")) * 25):
         raw = bytearray(valid)

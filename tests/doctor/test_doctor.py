@@ -144,6 +144,37 @@ def test_the_device_is_what_torch_has(root: Path, monkeypatch: pytest.MonkeyPatc
     assert "use auto or cpu" in found.said
 
 
+def test_a_gpu_is_named_with_its_memory_and_precision(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda n: f"GPU {n}")
+    properties = SimpleNamespace(total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    for fast, precision in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda fast=fast, **_: fast)
+        found = one(machine.devices(load(root, "paper")))
+        assert found.status == "ok"
+        assert found.said == f"cuda, precision {precision}: GPU 0, GPU 1, 80.0 GiB"
+
+
+def test_a_gpu_that_torch_cannot_use_and_slow_bfloat16_are_noted(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(machine.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    assert "torch has no CUDA" in one(machine.devices(load(root))).said
+    monkeypatch.setattr(machine.shutil, "which", lambda _: None)
+    monkeypatch.setattr("replication.training.device._cpu_multiplies_bfloat16", lambda: False)
+    found = one(machine.devices(change(root, precision="bf16-mixed")))
+    assert (found.status, "emulated" in found.cure) == ("note", True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert one(machine.devices(load(root))).said.startswith("mps, precision ")
+
+
 def test_more_jobs_than_cores_are_noted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("replication.repro.usable_cores", lambda: 2)
     assert one(machine.threads(load(root))).status == "ok"

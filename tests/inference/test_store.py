@@ -195,3 +195,10 @@ def test_a_header_that_promises_more_than_there_is(tmp_path: Path, shape: str) -
     raw = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 48
     (tmp_path / "a.npy").write_bytes(raw)
     _complaint(tmp_path / "a.npy")
+
+
+def test_a_signalling_nan_is_named(tmp_path: Path) -> None:
+    scores = np.zeros((1, 2, 2))
+    scores.view(np.uint64)[0, 0, 0] = 0x7FF0_0000_0000_0001
+    np.save(tmp_path / "a.npy", scores)
+    assert "1 of 4 scores are NaN" in _complaint(tmp_path / "a.npy")

@@ -69,7 +69,8 @@ def test_latex_holds_the_name_as_text(tables: Path) -> None:
     for path in sorted(tables.glob("*.tex")):
         text = path.read_text()
         assert r"\input" not in text
-        assert r"\textless{}script\textgreater{}" in text
+        if path.stem == "table1":
+            assert r"\textless{}script\textgreater{}" in text
         caption = text[text.index(r"\caption{") : text.index(r"\label")]
         assert not re.search(r"\n\s*\n", caption)
         plain = re.sub(r"\\[{}]", "", text)
