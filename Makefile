@@ -27,9 +27,11 @@ lint: $(READY) ## style and types
 	ruff format --check .
 	mypy
 
-bench: data ## one real-size update of every network, and both CRF engines (minutes to an hour)
+bench: data ## one real-size update of every network, both CRF engines, training and testing (minutes to hours)
 	python benchmarks/one_update.py
 	python benchmarks/crf.py
+	python benchmarks/training.py
+	python benchmarks/inference.py
 
 setup: $(READY) ## only set up .venv
 

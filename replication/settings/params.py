@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from replication.crf.engine import EngineName
 from replication.crf.parameters import (
@@ -115,6 +115,14 @@ class Crf(Strict):
         )
 
 
+def _number_or_auto(value: object) -> object:
+    """Refuse what neither is, in one sentence for both."""
+    number = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if number or value == "auto":
+        return value
+    raise ValueError(f"`devices` is {value!r}; use a number from 1, or auto")
+
+
 class Params(Strict):
     """``params.yaml``.
 
@@ -129,7 +137,7 @@ class Params(Strict):
     seeds: Annotated[list[Seed], Field(min_length=1)]
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "32-true", "bf16-mixed"]
-    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    devices: Annotated[int | Literal["auto"], BeforeValidator(_number_or_auto)] = 1
     num_nodes: Annotated[int, Field(ge=1)] = 1
     compile: bool = False
     image_cache: Annotated[int, Field(ge=0)] = 256

@@ -13,6 +13,7 @@ from torch import nn
 from replication import stages
 from replication.data.canonical import DataSet
 from replication.data.labels import read_label
+from replication.errors import ReplicationError
 from replication.plan import Settings, load
 from replication.settings import Recipe
 from replication.training import crops as crops_module
@@ -97,6 +98,25 @@ def test_fused_updates_are_the_plain_ones_to_rounding() -> None:
     for name, parameter in fused.named_parameters():
         torch.testing.assert_close(parameter, of_plain[name], rtol=1e-6, atol=1e-7, msg=name)
         assert not torch.equal(parameter, dict(Layers().named_parameters())[name])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("devices", 0),
+        ("devices", "all"),
+        ("num_nodes", 0),
+        ("num_nodes", "auto"),
+        ("compile", "yes please"),
+        ("image_cache", -1),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(tiny: Settings, key: str, value: Any) -> None:
+    path = tiny.root / "params.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {key: value}))
+    with pytest.raises(ReplicationError, match=rf"params\.yaml: .*`{key}`") as caught:
+        load(tiny.root)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_compiled_network_learns_the_same(
