@@ -20,7 +20,7 @@ repro: data ## set up, then run the pipeline of params.yaml's profile; PROFILE=s
 	replication repro $(if $(JOBS),--jobs $(JOBS))
 
 test: data ## set up, then run the tests; TESTS=tests/crf runs some
-	python -m pytest $(TESTS)
+	python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 lint: $(READY) ## style and types
 	ruff check .

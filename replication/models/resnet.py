@@ -56,11 +56,14 @@ def normalised(
     would learn without it, but for rounding, and no map of before batch norm is made, read and
     kept for the backward pass.
     """
-    if not isinstance(norm, FrozenBatchNorm):
-        result: Tensor = norm(convolution(x))
-        return result
-    scale, shift = norm.factors()
-    return convolution._conv_forward(x, convolution.weight * scale[:, None, None, None], shift)
+    result: Tensor
+    if isinstance(norm, FrozenBatchNorm):
+        scale, shift = norm.factors()
+        filters = convolution.weight * scale[:, None, None, None]
+        result = convolution._conv_forward(x, filters, shift)
+    else:
+        result = norm(convolution(x))
+    return result
 
 
 def thaw(module: nn.Module) -> None:

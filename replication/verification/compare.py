@@ -68,8 +68,8 @@ def compare_figures(
     if recorded.trimap is None:
         lines.append(Check(seed, what, "-", f"{len(widths)} values", "not recorded"))
     elif recorded.trimap.width != curve["width"]:
-        before = f"{len(recorded.trimap.width)} widths"
-        lines.append(Check(seed, what, before, f"{len(widths)} widths", "differs"))
+        had = f"{len(recorded.trimap.width)} widths"
+        lines.append(Check(seed, what, had, f"{len(widths)} widths", "differs"))
     else:
         curves = recorded.trimap.miou, curve["miou"]
         lines.append(_compare_list(seed, what, *curves, names=widths, tolerance=tolerance))
@@ -87,8 +87,8 @@ def compare_counts(
     """Compare counts of pixels; up to ``tolerance`` percent of them may be counted elsewhere."""
     total = int(found.sum())
     if recorded.shape != found.shape:
-        shapes = ("x".join(map(str, table.shape)) for table in (recorded, found))
-        return Check(seed, what, *shapes, "differs")
+        had, has = ("x".join(map(str, table.shape)) for table in (recorded, found))
+        return Check(seed, what, had, has, "differs")
     moved = int(np.abs(recorded - found).sum() + 1) // 2  # each is missing here, and more there
     shown = f"{int(recorded.sum()):,} pixels"
     verdict = _verdict(100 * moved <= tolerance * total)
