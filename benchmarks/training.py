@@ -183,13 +183,15 @@ def ours(plan: Any, device: str, precision: str) -> None:
         def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> Any:
             if next(waiting, "end") == "end":
                 trainer.should_stop = True
-                return -1  # ends the epoch
+                return -1  # ends the epoch, though Lightning ends a batch that never was
             if device == "cuda":
                 torch.cuda.synchronize()
             self.start = time.perf_counter()
             return None
 
         def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+            if trainer.should_stop:
+                return
             if device == "cuda":
                 torch.cuda.synchronize()
             tell(seconds=time.perf_counter() - self.start)

@@ -99,7 +99,7 @@ def write_root(root: Path, backbone: Path) -> Path:
     (root / "profiles").mkdir(parents=True)
     params = yaml.safe_load((HERE / "params.yaml").read_text())
     params |= {"profile": "toy", "seeds": [SEED], "device": "cpu", "precision": "32-true"}
-    params |= {"jobs": 1}
+    params |= {"jobs": 1, "image_cache": 0}
     params["data"] |= {"folder": "mine"}
     params["crf"] |= {"iterations": 2}
     (root / "params.yaml").write_text(yaml.safe_dump(params))

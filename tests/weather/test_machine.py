@@ -18,7 +18,7 @@ import pytest
 from replication import stages
 from replication.errors import ReplicationError, lack
 from replication.plan import Settings
-from replication.training import loading, run
+from replication.training import batches, loading
 
 HERE = Path(__file__).resolve().parents[2]
 RUN, SEARCH, SEED = "poly_b10_20k", "vgg_large_fov", 3
@@ -116,14 +116,12 @@ import subprocess, sys
 from pathlib import Path
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", "/dev/shm"], check=True)
 from replication import cli
-from replication.training import loading
+from replication.training import batches, loading
 if sys.argv[1] == "asked":  # as on a GPU: the processor's cores are free for loading
     loader_workers = loading.loader_workers
-    import replication.training.run as run
-    run.loader_workers = lambda device, *rest: loader_workers("cuda", *rest)
+    batches.loader_workers = lambda device, *rest, **more: loader_workers("cuda", *rest, **more)
 else:
-    import replication.training.run as run
-    run.loader_workers = lambda *_: 1
+    batches.loader_workers = lambda *_, **__: 1
 sys.argv = ["replication", "stage", "train", "poly_b10_20k"]
 cli.main()
 """
@@ -171,21 +169,21 @@ def test_a_broken_image_in_a_loader_process_is_one_line(
     settings = finished("train", tmp_path / "root")
     image = settings.place("datasets", "voc2012") / "images" / "t3.png"
     image.write_bytes(image.read_bytes()[:200])
-    monkeypatch.setattr(run, "loader_workers", lambda *_: 1)
+    monkeypatch.setattr(batches, "loader_workers", lambda *_, **__: 1)
     with pytest.raises(ReplicationError, match=rf"^{image}: the image is broken") as caught:
         stages.train(settings, RUN)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("batches", "less", "expected"), [(1000, 0, 8), (17, 0, 8), (17, 1, 7), (3, 0, 1), (2, 0, 0)]
+    ("room", "less", "expected"), [(1000, 0, 8), (17, 0, 8), (17, 1, 7), (3, 0, 1), (2, 0, 0)]
 )
 def test_as_many_loader_processes_as_shared_memory_has_room_for(
-    monkeypatch: pytest.MonkeyPatch, batches: int, less: int, expected: int
+    monkeypatch: pytest.MonkeyPatch, room: int, less: int, expected: int
 ) -> None:
     """Each process holds two batches ready, and one more is on its way to the device."""
     size = 10 * 321 * 321 * (3 * 4 + 1)  # bytes: float32 BGR, uint8 labels
-    free = batches * size - less
+    free = room * size - less
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     said: list[object] = []
