@@ -183,7 +183,9 @@ def _copy_downloads(
     for folder, paths in wanted.items():
         for path in paths:
             (out / folder).mkdir(exist_ok=True)
-            shutil.copyfile(path, out / folder / path.name)
+            target = out / folder / path.name
+            with naming(target):
+                target.write_bytes(path.read_bytes())
     return {folder: [path.name for path in paths] for folder, paths in wanted.items()}
 
 

@@ -37,7 +37,7 @@ def fill(disk: Path, left: int) -> Path:
         ("refined", ("refine", RUN), 3, ("toy/*/*/v0.png",)),
         ("results", ("evaluate", RUN), 1, ("toy/*.npz",)),
         ("metrics", ("evaluate", RUN), 0, ()),
-        ("tables", ("tables",), 3, ("toy/table1.md", "toy/table1.csv", "toy/table1.tex")),
+        ("tables", ("tables",), 4, ("toy/table1.md", "toy/table1.csv", "toy/table1.tex")),
         ("figures", ("figures",), 60, ("toy/figure2.png",)),
         ("report", ("report",), 20, ()),
     ],
