@@ -60,7 +60,9 @@ def normalised(
         result: Tensor = norm(convolution(x))
         return result
     scale, shift = norm.factors()
-    return convolution._conv_forward(x, convolution.weight * scale[:, None, None, None], shift)
+    filters = convolution.weight * scale[:, None, None, None]
+    in_one: Tensor = convolution._conv_forward(x, filters, shift)
+    return in_one
 
 
 def thaw(module: nn.Module) -> None:
