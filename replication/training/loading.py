@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from replication.errors import ReplicationError
+from replication.errors import FULL, ReplicationError
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108, where Linux keeps it
 _MOST = 8
@@ -65,12 +65,14 @@ def errors_in_one_line() -> Iterator[None]:
         if len(lines) == 1:
             raise
         raise ReplicationError(lines[-1].partition("ReplicationError: ")[2]) from None
-    except RuntimeError as error:
-        if not re.search(
-            r"DataLoader worker .*(killed|exited)|shared memory|/torch_\d+", str(error)
-        ):
+    except (OSError, RuntimeError) as error:
+        # Lightning hides what its loader failed by behind a fault of its own.
+        first = error.__context__ if isinstance(error.__context__, OSError) else error
+        nameless = isinstance(first, OSError) and first.errno in FULL and first.filename is None
+        said = re.search(r"DataLoader worker .*(killed|exited)|shared memory|/torch_\d+", str(first))
+        if not (nameless or said):
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(first).split())[:200]
         raise ReplicationError(
             f"a loader process was killed ({reason}): memory has run out, or shared memory; close "
             f"other programs, or {_ENLARGE}; the last checkpoint is kept"
