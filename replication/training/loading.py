@@ -69,7 +69,9 @@ def errors_in_one_line() -> Iterator[None]:
         # Lightning hides what its loader failed by behind a fault of its own.
         first = error.__context__ if isinstance(error.__context__, OSError) else error
         nameless = isinstance(first, OSError) and first.errno in FULL and first.filename is None
-        said = re.search(r"DataLoader worker .*(killed|exited)|shared memory|/torch_\d+", str(first))
+        said = re.search(
+            r"DataLoader worker .*(killed|exited)|shared memory|/torch_\d+", str(first)
+        )
         if not (nameless or said):
             raise
         reason = " ".join(str(first).split())[:200]

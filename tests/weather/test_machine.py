@@ -114,7 +114,7 @@ def test_a_clock_that_jumps_changes_no_seconds(
 SMALL_SHARED_MEMORY = """
 import subprocess, sys
 from pathlib import Path
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", "/dev/shm"], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/dev/shm"], check=True)
 from replication import cli
 from replication.training import batches, loading
 if sys.argv[1] == "asked":  # as on a GPU: the processor's cores are free for loading
