@@ -58,7 +58,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         except (OSError, ReplicationError):
             raise
         except Exception as error:
-            if not _full(final.parent):
+            if os.strerror(errno.ENOSPC) not in str(error) and not _full(final.parent):
                 raise
             # torch and safetensors raise types of their own where a write fails
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(final)) from error
