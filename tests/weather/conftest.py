@@ -157,6 +157,8 @@ class Host:
         pid, start = int(self.process.stdout.readline()), time.perf_counter()
         if disturb is not None:
             disturb(pid)
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
         status = int(self.process.stdout.readline())
         return Ended(status, self.log.read_text(errors="replace"), time.perf_counter() - start)
 

@@ -2,7 +2,7 @@
 
 A program that imports what every stage needs, then forks a process for each command it is given: a
 line of JSON with the arguments, the folder to work in, and a file for what is printed. It answers
-with the process's id, then with how it ended.
+with the process's id and, after an empty line, with how it ended.
 """
 
 import json
@@ -49,7 +49,7 @@ def main() -> None:
     """Serve until the pipe is closed."""
     torch.set_num_threads(1)
     figures._MODULES = {name: figures._MODULES[name] for name in FIGURES}
-    for line in sys.stdin:
+    for line in iter(sys.stdin.readline, ""):
         asked = json.loads(line)
         child = os.fork()
         if child == 0:
@@ -62,6 +62,7 @@ def main() -> None:
                 sys.stderr.flush()
                 os._exit(status)
         print(child, flush=True)
+        sys.stdin.readline()  # until then a child that has ended keeps its id
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 

@@ -73,7 +73,7 @@ def disturbed(
 
     def disturb(pid: int) -> None:
         time.sleep(wait)
-        os.kill(pid, kind)  # the host has not waited for it yet: the id is still its own
+        os.kill(pid, kind)
 
     ended = host(root, "stage", *program, disturb=disturb)
     assert ended.status in (0, 1, 2, 130, 143, -kind), ended.said
