@@ -119,6 +119,7 @@ def test_a_setting_that_makes_no_sense_is_named(tiny: Settings, key: str, value:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own
 def test_a_compiled_network_learns_the_same(
     tiny: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
