@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from replication.doctor.finding import Finding
 
@@ -121,7 +122,7 @@ def version(name: str) -> str | None:
         return None
 
 
-def _project(root: Path) -> dict[str, object]:
+def _project(root: Path) -> dict[str, Any]:
     """Return pyproject.toml's project table; the package's own root where ``root`` has none."""
     for folder in (root, Path(__file__).resolve().parents[2]):
         path = folder / "pyproject.toml"
