@@ -68,13 +68,13 @@ def compare_figures(
     if recorded.trimap is None:
         lines.append(Check(seed, what, "-", f"{len(widths)} values", "not recorded"))
     elif recorded.trimap.width != curve["width"]:
-        had = f"{len(recorded.trimap.width)} widths"
-        lines.append(Check(seed, what, had, f"{len(widths)} widths", "differs"))
+        before = f"{len(recorded.trimap.width)} widths"
+        lines.append(Check(seed, what, before, f"{len(widths)} widths", "differs"))
     else:
         curves = recorded.trimap.miou, curve["miou"]
         lines.append(_compare_list(seed, what, *curves, names=widths, tolerance=tolerance))
-    before, after = np.array(recorded.confusion), np.array(found["confusion"])
-    return [*lines, compare_counts(seed, f"confusion {stage}", before, after, tolerance)]
+    tables = (np.array(rows, np.int64) for rows in (recorded.confusion, found["confusion"]))
+    return [*lines, compare_counts(seed, f"confusion {stage}", *tables, tolerance=tolerance)]
 
 
 def compare_counts(
@@ -82,13 +82,14 @@ def compare_counts(
     what: str,
     recorded: Int64[np.ndarray, "..."],
     found: Int64[np.ndarray, "..."],
+    *,
     tolerance: float,
 ) -> Check:
     """Compare counts of pixels; up to ``tolerance`` percent of them may be counted elsewhere."""
     total = int(found.sum())
     if recorded.shape != found.shape:
-        had, has = ("x".join(map(str, table.shape)) for table in (recorded, found))
-        return Check(seed, what, had, has, "differs")
+        before, now = ("x".join(map(str, table.shape)) for table in (recorded, found))
+        return Check(seed, what, before, now, "differs")
     moved = int(np.abs(recorded - found).sum() + 1) // 2  # each is missing here, and more there
     shown = f"{int(recorded.sum()):,} pixels"
     verdict = _verdict(100 * moved <= tolerance * total)
