@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def clock() -> dict[str, float]:
+    """When the examples of a test end, once its first has begun."""
+    return {}
+
+
 def plans(root: Path) -> object:
     """All that is made of the settings before anything runs."""
     settings = load(root)
@@ -81,7 +88,9 @@ def places(content: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 @hypothesis.given(data=st.data())
-def test_strange_values(root: Path, value_or_one_line: Check, data: st.DataObject) -> None:
+def test_strange_values(
+    root: Path, clock: dict[str, float], value_or_one_line: Check, data: st.DataObject
+) -> None:
     """Any value in the place of any other; a key that is gone; one that is new."""
     name = data.draw(st.sampled_from(FILES))
     path = root / name
