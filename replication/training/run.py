@@ -21,7 +21,13 @@ from replication.plan import Plan
 from replication.provenance import environment, peak_memory_mib, sha256_file
 from replication.training.batches import crop_loader
 from replication.training.callbacks import Checkpoints, Curves, Progress
-from replication.training.device import ACCELERATORS, choose_device, choose_precision, use_threads
+from replication.training.device import (
+    ACCELERATORS,
+    choose_device,
+    choose_layout,
+    choose_precision,
+    use_threads,
+)
 from replication.training.module import LOWER_RATE, Segmentation
 from replication.training.processes import Devices, choose_processes, lost
 from replication.training.resume import code_hash, finished_record, usable_checkpoint
@@ -92,11 +98,19 @@ def train(
     checkpoints.mkdir(parents=True, exist_ok=True)
 
     model = build(plan, dataset.num_classes, weights, seed)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layout = choose_layout(device, precision)
+    model.to(memory_format=layout)  # type: ignore[call-overload]
     if compiled:
         for part in (model.backbone, model.classifier):
             part.compile(dynamic=False)  # a graph for each scale's size
-    module = Segmentation(model, plan.recipe, plan.micro_batch, seed, multi_scale=plan.multi_scale)
+    module = Segmentation(
+        model,
+        plan.recipe,
+        plan.micro_batch,
+        seed,
+        multi_scale=plan.multi_scale,
+        layout=layout,
+    )
     curves = Curves(checkpoints / "live")
     saver = Checkpoints(last, plan.profile.checkpoint_every, fingerprint)
     updates = plan.recipe.iterations
