@@ -5,9 +5,10 @@
 Both ways train the same network, in a process each, and are asked for updates in turns (ABAB), so
 that whatever else the machine does falls on both; random crops lie ready, their loading is not
 timed. Ours is the code of the suite, through Lightning: bfloat16 and channels-last where the device
-is fast at them, the loss at the scores' size, fused SGD, frozen batch norm in the filters. The plain one is PyTorch as ports have
-it: float32, channels-first, the scores of every term of the loss enlarged to the crop, the common
-loop with `loss.item()`. Both do one untimed update first.
+is fast at them, the loss at the scores' size, fused SGD, frozen batch norm in the filters. The
+plain one is PyTorch as ports have it: float32, channels-first, batch norm a layer of its own, the
+scores of every term of the loss enlarged to the crop, the common loop with `loss.item()`. Both do
+one untimed update first.
 
 Two rows a network, in benchmarks/results/training_<machine>_<device>.csv: the median seconds of an
 update, images a second, the median and the least of the rounds' ratios, memory at its peak

@@ -97,12 +97,13 @@ def train(
         shutil.rmtree(checkpoints, ignore_errors=True)
     checkpoints.mkdir(parents=True, exist_ok=True)
 
-    model = build(plan, dataset.num_classes, weights, seed)
-    layout = choose_layout(device, precision)
+    model, layout = (
+        build(plan, dataset.num_classes, weights, seed),
+        choose_layout(device, precision),
+    )
     model.to(memory_format=layout)  # type: ignore[call-overload]
     if compiled:
-        for part in (model.backbone, model.classifier):
-            part.compile(dynamic=False)  # a graph for each scale's size
+        _compile(model)
     module = Segmentation(
         model,
         plan.recipe,
@@ -183,6 +184,12 @@ def train(
         _write(out, plan=plan, dataset=dataset, model=model, curves=curves, record=record)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return trainer.strategy.broadcast(record)
+
+
+def _compile(model: DeepLab) -> None:
+    """Let torch.compile make the kernels: a graph for each scale's size."""
+    for part in (model.backbone, model.classifier):
+        part.compile(dynamic=False)
 
 
 def _silent(_: str) -> None:
