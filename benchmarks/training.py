@@ -126,9 +126,15 @@ def plain(plan: Any, device: str) -> None:
     import torch.nn.functional as F
 
     from replication.models.multi_scale import fuse
+    from replication.models.resnet import thaw
     from replication.training.recipe import learning_rate_factor, parameter_groups
 
     model = build(plan).to(device).train()
+    thaw(model)  # batch norm by torch's own layers, and frozen as ports freeze it
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.eval().requires_grad_(False)
+    model.to(device)
     groups = parameter_groups(model, plan.recipe)
     rates = [group["lr"] for group in groups]
     optimizer = torch.optim.SGD(groups, lr=plan.recipe.base_lr, momentum=plan.recipe.momentum)

@@ -97,10 +97,8 @@ def train(
         shutil.rmtree(checkpoints, ignore_errors=True)
     checkpoints.mkdir(parents=True, exist_ok=True)
 
-    model, layout = (
-        build(plan, dataset.num_classes, weights, seed),
-        choose_layout(device, precision),
-    )
+    model = build(plan, dataset.num_classes, weights, seed)
+    layout = choose_layout(device, precision)
     model.to(memory_format=layout)  # type: ignore[call-overload]
     if compiled:
         _compile(model)
