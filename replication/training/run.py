@@ -99,9 +99,7 @@ def train(
 
     model = build(plan, dataset.num_classes, weights, seed)
     layout = choose_layout(device, precision)
-    model.to(memory_format=layout)  # type: ignore[call-overload]
-    if compiled:
-        _compile(model)
+    _lay_out(model, layout, compiled=compiled)
     module = Segmentation(
         model,
         plan.recipe,
@@ -184,10 +182,12 @@ def train(
     return trainer.strategy.broadcast(record)
 
 
-def _compile(model: DeepLab) -> None:
-    """Let torch.compile make the kernels: a graph for each scale's size."""
-    for part in (model.backbone, model.classifier):
-        part.compile(dynamic=False)
+def _lay_out(model: DeepLab, layout: torch.memory_format, *, compiled: bool) -> None:
+    """Lay the filters out in memory, and let torch.compile make the kernels where that is asked."""
+    model.to(memory_format=layout)  # type: ignore[call-overload]
+    if compiled:
+        for part in (model.backbone, model.classifier):
+            part.compile(dynamic=False)  # a graph for each scale's size
 
 
 def _silent(_: str) -> None:
