@@ -11,7 +11,8 @@ scores of every term of the loss enlarged to the crop, the common loop with `los
 one untimed update first.
 
 Two rows a network, in benchmarks/results/training_<machine>_<device>.csv: the median seconds of an
-update, images a second, the median and the least of the rounds' ratios, memory at its peak
+update, images a second, the median and the least of the rounds' ratios by the wall clock, and the
+median by the processor's (which other loads disturb less; on a CPU only), memory at its peak
 (resident on a CPU, allocated on a GPU); the multiplications and additions of an image (forward and
 backward, torch's flop counter), and their share of the GPU's bfloat16 peak where that is known.
 """
@@ -22,7 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,17 +108,19 @@ def tell(**values: Any) -> None:
     print(json.dumps(values), flush=True)
 
 
-def clocked(device: str, update: Callable[[], None]) -> None:
-    """Make an update and tell its seconds."""
-    import torch
+def now(device: str) -> tuple[float, float]:
+    """Return the wall clock's and the processor's seconds, when the device has ended its work."""
+    if device == "cuda":
+        import torch
 
-    if device == "cuda":
         torch.cuda.synchronize()
-    start = time.perf_counter()
-    update()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    tell(seconds=time.perf_counter() - start)
+    return time.perf_counter(), time.process_time()
+
+
+def tell_since(start: tuple[float, float], device: str) -> None:
+    """Tell the seconds of an update that began at ``start``."""
+    wall, processor = (end - begin for end, begin in zip(now(device), start, strict=True))
+    tell(wall=wall, processor=processor)
 
 
 def plain(plan: Any, device: str) -> None:
@@ -162,14 +165,15 @@ def plain(plan: Any, device: str) -> None:
         optimizer.step()
 
     for _ in turns():
-        clocked(device, update)
+        start = now(device)
+        update()
+        tell_since(start, device)
         number += 1
 
 
 def ours(plan: Any, device: str, precision: str) -> None:
     """Train as the suite does, an update for every turn."""
     import lightning as L
-    import torch
     from torch.utils.data import DataLoader, Dataset
 
     from replication.training.device import ACCELERATORS, choose_layout
@@ -191,14 +195,10 @@ def ours(plan: Any, device: str, precision: str) -> None:
             next(waiting)
 
         def on_train_batch_start(self, *_: Any) -> None:
-            if device == "cuda":
-                torch.cuda.synchronize()
-            self.start = time.perf_counter()
+            self.start = now(device)
 
         def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-            if device == "cuda":
-                torch.cuda.synchronize()
-            tell(seconds=time.perf_counter() - self.start)
+            tell_since(self.start, device)
             trainer.should_stop = next(waiting, "end") == "end"
 
     trainer = L.Trainer(
@@ -273,12 +273,12 @@ class Trainer:
                 return dict(json.loads(line))
         raise SystemExit("a training process failed: its message is above")
 
-    def update(self) -> float:
-        """Ask for an update; return its seconds."""
+    def update(self) -> dict[str, float]:
+        """Ask for an update; return its seconds by the wall clock and the processor's."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return float(self.answer()["seconds"])
+        return self.answer()
 
     def end(self) -> dict[str, Any]:
         """Let it end; return what it says last: the peak of its memory."""
@@ -294,16 +294,19 @@ def measure(run: str, given: argparse.Namespace, options: list[str]) -> list[dic
     trainers = {way: Trainer(way, run, options) for way in ("ours", "plain")}
     for trainer in trainers.values():
         trainer.update()
-    seconds: dict[str, list[float]] = {way: [] for way in trainers}
+    updates: dict[str, list[dict[str, float]]] = {way: [] for way in trainers}
     for _ in range(given.rounds):
         for way, trainer in trainers.items():
-            seconds[way].append(trainer.update())
+            updates[way].append(trainer.update())
     rows = []
     for way, trainer in trainers.items():
         about = trainer.about | trainer.end()
         flops, peak = about.pop("flops"), about.pop("peak")
-        median = statistics.median(seconds[way])
-        ratios = [a / b for a, b in zip(seconds["plain"], seconds[way], strict=True)]
+        median = statistics.median(update["wall"] for update in updates[way])
+        pairs = list(zip(updates["plain"], updates[way], strict=True))
+        ratios, of_processor = (
+            [theirs[clock] / its[clock] for theirs, its in pairs] for clock in ("wall", "processor")
+        )
         rate = about["batch"] / median
         rows.append(
             {
@@ -315,6 +318,7 @@ def measure(run: str, given: argparse.Namespace, options: list[str]) -> list[dic
                 "images_per_second": round(rate, 4),
                 "ratio": round(statistics.median(ratios), 2),
                 "ratio_least": round(min(ratios), 2),
+                "ratio_processor": round(statistics.median(of_processor), 2),
                 "gigaflops_an_image": round(flops / 1e9, 2),
                 "share_of_peak": round(rate * flops / peak, 3) if peak else "",
                 **about,
