@@ -4,13 +4,15 @@
 
 Both ways train the same network, in a process each, and are asked for updates in turns (ABAB), so
 that whatever else the machine does falls on both; random crops lie ready, their loading is not
-timed. Ours is the code of the suite, through Lightning: channels-last, bfloat16 where the device
-multiplies it fast, the loss at the scores' size, fused SGD. The plain one is PyTorch as ports have
-it: float32, channels-first, the scores of every term of the loss enlarged to the crop, the common
-loop with `loss.item()`. Both do one untimed update first.
+timed. Ours is the code of the suite, through Lightning: bfloat16 and channels-last where the device
+is fast at them, the loss at the scores' size, fused SGD, frozen batch norm in the filters. The
+plain one is PyTorch as ports have it: float32, channels-first, batch norm a layer of its own, the
+scores of every term of the loss enlarged to the crop, the common loop with `loss.item()`. Both do
+one untimed update first.
 
 Two rows a network, in benchmarks/results/training_<machine>_<device>.csv: the median seconds of an
-update, images a second, the median and the least of the rounds' ratios, memory at its peak
+update, images a second, the median and the least of the rounds' ratios by the wall clock, and the
+median by the processor's (which other loads disturb less; on a CPU only), memory at its peak
 (resident on a CPU, allocated on a GPU); the multiplications and additions of an image (forward and
 backward, torch's flop counter), and their share of the GPU's bfloat16 peak where that is known.
 """
@@ -21,7 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,17 +108,19 @@ def tell(**values: Any) -> None:
     print(json.dumps(values), flush=True)
 
 
-def clocked(device: str, update: Callable[[], None]) -> None:
-    """Make an update and tell its seconds."""
-    import torch
+def now(device: str) -> tuple[float, float]:
+    """Return the wall clock's and the processor's seconds, when the device has ended its work."""
+    if device == "cuda":
+        import torch
 
-    if device == "cuda":
         torch.cuda.synchronize()
-    start = time.perf_counter()
-    update()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    tell(seconds=time.perf_counter() - start)
+    return time.perf_counter(), time.process_time()
+
+
+def tell_since(start: tuple[float, float], device: str) -> None:
+    """Tell the seconds of an update that began at ``start``."""
+    wall, processor = (end - begin for end, begin in zip(now(device), start, strict=True))
+    tell(wall=wall, processor=processor)
 
 
 def plain(plan: Any, device: str) -> None:
@@ -125,9 +129,15 @@ def plain(plan: Any, device: str) -> None:
     import torch.nn.functional as F
 
     from replication.models.multi_scale import fuse
+    from replication.models.resnet import thaw
     from replication.training.recipe import learning_rate_factor, parameter_groups
 
     model = build(plan).to(device).train()
+    thaw(model)  # batch norm by torch's own layers, and frozen as ports freeze it
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.eval().requires_grad_(False)
+    model.to(device)
     groups = parameter_groups(model, plan.recipe)
     rates = [group["lr"] for group in groups]
     optimizer = torch.optim.SGD(groups, lr=plan.recipe.base_lr, momentum=plan.recipe.momentum)
@@ -155,17 +165,18 @@ def plain(plan: Any, device: str) -> None:
         optimizer.step()
 
     for _ in turns():
-        clocked(device, update)
+        start = now(device)
+        update()
+        tell_since(start, device)
         number += 1
 
 
 def ours(plan: Any, device: str, precision: str) -> None:
     """Train as the suite does, an update for every turn."""
     import lightning as L
-    import torch
     from torch.utils.data import DataLoader, Dataset
 
-    from replication.training.device import ACCELERATORS
+    from replication.training.device import ACCELERATORS, choose_layout
     from replication.training.module import Segmentation
 
     batch = crops(plan)
@@ -180,21 +191,15 @@ def ours(plan: Any, device: str, precision: str) -> None:
     waiting = turns()
 
     class Clock(L.Callback):
-        def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> Any:
-            if next(waiting, "end") == "end":
-                trainer.should_stop = True
-                return -1  # ends the epoch, though Lightning ends a batch that never was
-            if device == "cuda":
-                torch.cuda.synchronize()
-            self.start = time.perf_counter()
-            return None
+        def on_train_start(self, *_: Any) -> None:
+            next(waiting)
+
+        def on_train_batch_start(self, *_: Any) -> None:
+            self.start = now(device)
 
         def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-            if trainer.should_stop:
-                return
-            if device == "cuda":
-                torch.cuda.synchronize()
-            tell(seconds=time.perf_counter() - self.start)
+            tell_since(self.start, device)
+            trainer.should_stop = next(waiting, "end") == "end"
 
     trainer = L.Trainer(
         accelerator=ACCELERATORS[device],
@@ -208,9 +213,12 @@ def ours(plan: Any, device: str, precision: str) -> None:
         enable_model_summary=False,
         callbacks=[Clock()],
     )
-    model = build(plan).to(memory_format=torch.channels_last)
+    layout = choose_layout(device, precision)
+    model = build(plan).to(memory_format=layout)
     trainer.fit(
-        Segmentation(model, plan.recipe, plan.micro_batch, 0, multi_scale=plan.multi_scale),
+        Segmentation(
+            model, plan.recipe, plan.micro_batch, 0, multi_scale=plan.multi_scale, layout=layout
+        ),
         DataLoader(Turns(), batch_size=None),
     )
 
@@ -265,12 +273,12 @@ class Trainer:
                 return dict(json.loads(line))
         raise SystemExit("a training process failed: its message is above")
 
-    def update(self) -> float:
-        """Ask for an update; return its seconds."""
+    def update(self) -> dict[str, float]:
+        """Ask for an update; return its seconds by the wall clock and the processor's."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return float(self.answer()["seconds"])
+        return self.answer()
 
     def end(self) -> dict[str, Any]:
         """Let it end; return what it says last: the peak of its memory."""
@@ -286,16 +294,19 @@ def measure(run: str, given: argparse.Namespace, options: list[str]) -> list[dic
     trainers = {way: Trainer(way, run, options) for way in ("ours", "plain")}
     for trainer in trainers.values():
         trainer.update()
-    seconds: dict[str, list[float]] = {way: [] for way in trainers}
+    updates: dict[str, list[dict[str, float]]] = {way: [] for way in trainers}
     for _ in range(given.rounds):
         for way, trainer in trainers.items():
-            seconds[way].append(trainer.update())
+            updates[way].append(trainer.update())
     rows = []
     for way, trainer in trainers.items():
         about = trainer.about | trainer.end()
         flops, peak = about.pop("flops"), about.pop("peak")
-        median = statistics.median(seconds[way])
-        ratios = [a / b for a, b in zip(seconds["plain"], seconds[way], strict=True)]
+        median = statistics.median(update["wall"] for update in updates[way])
+        pairs = list(zip(updates["plain"], updates[way], strict=True))
+        ratios, of_processor = (
+            [theirs[clock] / its[clock] for theirs, its in pairs] for clock in ("wall", "processor")
+        )
         rate = about["batch"] / median
         rows.append(
             {
@@ -307,6 +318,7 @@ def measure(run: str, given: argparse.Namespace, options: list[str]) -> list[dic
                 "images_per_second": round(rate, 4),
                 "ratio": round(statistics.median(ratios), 2),
                 "ratio_least": round(min(ratios), 2),
+                "ratio_processor": round(statistics.median(of_processor), 2),
                 "gigaflops_an_image": round(flops / 1e9, 2),
                 "share_of_peak": round(rate * flops / peak, 3) if peak else "",
                 **about,

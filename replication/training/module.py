@@ -58,6 +58,7 @@ class Segmentation(L.LightningModule):
         *,
         multi_scale: MultiScale | None = None,
         watch: LossWatch | None = None,
+        layout: torch.memory_format = torch.channels_last,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # gradients of micro-batches are summed by hand
@@ -68,6 +69,7 @@ class Segmentation(L.LightningModule):
         self.stride = stride
         self.multi_scale = multi_scale
         self.watch = watch or LossWatch()
+        self.layout = layout  # of images, as of the model's filters
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Make one update; return its loss and the learning rate of weights.
@@ -87,7 +89,7 @@ class Segmentation(L.LightningModule):
         total = torch.zeros((), device=images.device)
         for first in range(0, len(images), self.micro_batch):
             some = slice(first, first + self.micro_batch)
-            scores = self._scores(images[some].contiguous(memory_format=torch.channels_last))
+            scores = self._scores(images[some].contiguous(memory_format=self.layout))
             loss = torch.zeros((), device=images.device)
             for of_term, its_labels, share in zip(scores, terms, shares, strict=True):
                 loss = loss + self._averaged(of_term, its_labels[some], share[some])

@@ -23,7 +23,13 @@ from replication.plan import Plan
 from replication.provenance import environment, peak_memory_mib, sha256_file
 from replication.training.batches import crop_loader
 from replication.training.callbacks import Checkpoints, Curves, PlainIO, Progress
-from replication.training.device import ACCELERATORS, choose_device, choose_precision, use_threads
+from replication.training.device import (
+    ACCELERATORS,
+    choose_device,
+    choose_layout,
+    choose_precision,
+    use_threads,
+)
 from replication.training.finite import LossWatch, check_weights
 from replication.training.loading import errors_in_one_line
 from replication.training.module import Segmentation
@@ -96,10 +102,8 @@ def train(
     checkpoints.mkdir(parents=True, exist_ok=True)
 
     model = build(plan, dataset.num_classes, weights, seed)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if compiled:
-        for part in (model.backbone, model.classifier):
-            part.compile(dynamic=False)  # a graph for each scale's size
+    layout = choose_layout(device, precision)
+    _lay_out(model, layout, compiled=compiled)
     updates, batch = plan.recipe.iterations, plan.recipe.batch_size
     crops, loader = crop_loader(
         plan,
@@ -113,7 +117,13 @@ def train(
     )
     watch = LossWatch(lambda n: [crops.id_of(k) for k in range(n * batch, (n + 1) * batch)])
     module = Segmentation(
-        model, plan.recipe, plan.micro_batch, seed, multi_scale=plan.multi_scale, watch=watch
+        model,
+        plan.recipe,
+        plan.micro_batch,
+        seed,
+        multi_scale=plan.multi_scale,
+        watch=watch,
+        layout=layout,
     )
     curves = Curves(checkpoints / "live")
     saver = Checkpoints(last, plan.profile.checkpoint_every, fingerprint, watch)
@@ -163,6 +173,14 @@ def train(
         _write(out, plan=plan, dataset=dataset, model=model, curves=curves, record=record)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return trainer.strategy.broadcast(record)
+
+
+def _lay_out(model: DeepLab, layout: torch.memory_format, *, compiled: bool) -> None:
+    """Lay the filters out in memory, and let torch.compile make the kernels where that is asked."""
+    model.to(memory_format=layout)  # type: ignore[call-overload]
+    if compiled:
+        for part in (model.backbone, model.classifier):
+            part.compile(dynamic=False)  # a graph for each scale's size
 
 
 def _fit(
