@@ -57,6 +57,12 @@ TOY = {
     "search_samples": 3,
     "search_every": 8,
     "threads": 1,
+    # as if left out; but DVC asks for every key that a stage depends on
+    "dropout": None,
+    "decimation": "plain",
+    "resnet_iterations_factor": None,
+    "resnet_base_lr_factor": None,
+    "resnet_backbone": "torchvision",
 }
 
 

@@ -161,6 +161,9 @@ def test_dvc_repro_goes_on(toy: Settings, tmp_path: Path, kind: signal.Signals) 
         for folder in ("archives", "backbones"):
             (root / "data" / "sample" / folder).mkdir(parents=True)
         subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+        who = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        first = ["git", *who, "commit", "-q", "--allow-empty", "-m", "first"]
+        subprocess.run(first, cwd=root, check=True)  # DVCLive asks for its hash
         assert dvc(root, "init", "-q").wait() == 0
     start = time.monotonic()
     assert dvc(roots["calm"], "repro", "-q", target).wait() == 0
