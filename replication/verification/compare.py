@@ -84,6 +84,7 @@ def compare_counts(
     found: Int64[np.ndarray, "..."],
     *,
     tolerance: float,
+    unit: str = "pixels",
 ) -> Check:
     """Compare counts of pixels; up to ``tolerance`` percent of them may be counted elsewhere."""
     total = int(found.sum())
@@ -91,7 +92,7 @@ def compare_counts(
         before, now = ("x".join(map(str, table.shape)) for table in (recorded, found))
         return Check(seed, what, before, now, "differs")
     moved = int(np.abs(recorded - found).sum() + 1) // 2  # each is missing here, and more there
-    shown = f"{int(recorded.sum()):,} pixels"
+    shown = f"{int(recorded.sum()):,} {unit}"
     verdict = _verdict(100 * moved <= tolerance * total)
     return Check(seed, what, shown, f"{moved:,} elsewhere" if moved else shown, verdict)
 

@@ -210,4 +210,6 @@ def _counts(
         return Check(None, what, "-", f"{len(ids)} images", "not recorded")
     if recorded.ids != found.ids:
         return Check(None, what, f"{len(recorded.ids)} images", "other images", "differs")
-    return compare_counts(None, what, recorded.counts, found.counts, tolerance=tolerance)
+    return compare_counts(
+        None, what, recorded.counts, found.counts, tolerance=tolerance, unit="counts"
+    )
