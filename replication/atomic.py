@@ -22,6 +22,8 @@ from typing import Any
 from replication.errors import FULL, ReplicationError
 
 _PART = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)\.[^.]*\.part(\.[^.]*)?$")
+_UMASK = os.umask(0)  # can only be read by setting it, for all threads: so once, at import
+os.umask(_UMASK)
 _LONGEST = 40  # characters of the final name that the temporary one keeps
 
 
@@ -51,9 +53,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             yield part
             with part.open("rb") as stream:
                 os.fsync(stream.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            part.chmod(0o666 & ~umask)  # mkstemp makes files private; results are for sharing
+            part.chmod(0o666 & ~_UMASK)  # mkstemp makes files private; results are for sharing
             part.replace(final)
         except (OSError, ReplicationError):
             raise

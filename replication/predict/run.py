@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -34,9 +33,6 @@ from replication.predict.photographs import read_photograph
 # Pixels of the images that wait or are worked on: their enlarged scores are 4 bytes a class and
 # pixel, and the CRF takes several times that. One larger image is worked on alone.
 PIXELS = 2**21
-# One file is written at a time: what a file's permissions are is read by changing them for all
-# threads.
-_WRITING = Lock()
 
 
 @dataclass(frozen=True)
@@ -166,14 +162,13 @@ def _write(
 ) -> None:
     """Label an image that was scored, and write its results, the label map last."""
     label = _label(image, fitted, setting.crf, str(path))
-    with _WRITING:
-        if target.scores is not None:
-            write_scores(target.scores, fitted.scores)
-        if target.overlay is not None:
-            picture = draw_overlay(image, label, notes.classes, notes.colours)
-            with atomic_path(target.overlay) as part:
-                picture.save(part, format="PNG")
-        write_label(target.label, label, notes.colours)
+    if target.scores is not None:
+        write_scores(target.scores, fitted.scores)
+    if target.overlay is not None:
+        picture = draw_overlay(image, label, notes.classes, notes.colours)
+        with atomic_path(target.overlay) as part:
+            picture.save(part, format="PNG")
+    write_label(target.label, label, notes.colours)
 
 
 def _label(
