@@ -74,7 +74,7 @@ def errors_in_one_line() -> Iterator[None]:
         )
         if not (nameless or said):
             raise
-        reason = " ".join(str(first).split())[:200]
+        reason = str(first).strip().splitlines()[-1][:200]  # above it may stand a traceback
         raise ReplicationError(
             f"a loader process was killed ({reason}): memory has run out, or shared memory; close "
             f"other programs, or {_ENLARGE}; the last checkpoint is kept"
