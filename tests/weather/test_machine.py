@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from replication import stages
-from replication.errors import ReplicationError, lack
+from replication.errors import lack
 from replication.plan import Settings
-from replication.training import batches, loading
+from replication.training import loading
 
 HERE = Path(__file__).resolve().parents[2]
 RUN, SEARCH, SEED = "poly_b10_20k", "vgg_large_fov", 3
@@ -163,16 +163,32 @@ def test_a_loader_process_without_shared_memory_is_one_line(
     assert "Traceback" not in ended.stderr
 
 
-def test_a_broken_image_in_a_loader_process_is_one_line(
-    finished: Finished, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+ONE_LOADER_PROCESS = """
+import sys
+from replication import cli
+from replication.training import batches
+batches.loader_workers = lambda *_, **__: 1
+sys.argv = ["replication", "stage", "train", "poly_b10_20k"]
+cli.main()
+"""
+
+
+def test_a_broken_image_in_a_loader_process_is_one_line(finished: Finished, tmp_path: Path) -> None:
     settings = finished("train", tmp_path / "root")
     image = settings.place("datasets", "voc2012") / "images" / "t3.png"
     image.write_bytes(image.read_bytes()[:200])
-    monkeypatch.setattr(batches, "loader_workers", lambda *_, **__: 1)
-    with pytest.raises(ReplicationError, match=rf"^{image}: the image is broken") as caught:
-        stages.train(settings, RUN)
-    assert "\n" not in str(caught.value)
+    ended = subprocess.run(
+        [sys.executable, "-c", ONE_LOADER_PROCESS],
+        cwd=settings.root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": str(HERE)},
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(f"error: {image}: the image is broken")
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(
