@@ -20,16 +20,18 @@ repro: data ## set up, then run the pipeline of params.yaml's profile; PROFILE=s
 	replication repro $(if $(JOBS),--jobs $(JOBS))
 
 test: data ## set up, then run the tests; TESTS=tests/crf runs some
-	python -m pytest $(TESTS)
+	python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 lint: $(READY) ## style and types
 	ruff check .
 	ruff format --check .
 	mypy
 
-bench: data ## one real-size update of every network, and both CRF engines (minutes to an hour)
+bench: data ## one real-size update of every network, both CRF engines, training and testing (minutes to hours)
 	python benchmarks/one_update.py
 	python benchmarks/crf.py
+	python benchmarks/training.py
+	python benchmarks/inference.py
 
 setup: $(READY) ## only set up .venv
 

@@ -48,13 +48,11 @@ def image_ids() -> list[str]:
     return [f"{number:03}" for number in range(100)]
 
 
-def load(image_id: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image's energies (21, H, W) and its colours (H, W, 3)."""
+def read(image_id: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image's scores (21, 33, 33) at output stride 16, and its colours (H, W, 3)."""
     from PIL import Image
     from scipy import ndimage
 
-    from replication.crf.unary import unary_from_scores
-    from replication.inference.enlarge import enlarge
     from replication.inference.store import read_scores
 
     if DATA.is_dir():
@@ -67,6 +65,15 @@ def load(image_id: str) -> tuple[np.ndarray, np.ndarray]:
         noise = noise / noise.std() * 50 + 120 + rng.normal(scale=4, size=noise.shape)
         image = noise.clip(0, 255).astype(np.uint8)
         small = ndimage.gaussian_filter(rng.normal(size=(21, 33, 33)), (0, 3, 3)) * 60
+    return small, image
+
+
+def load(image_id: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image's energies (21, H, W) and its colours (H, W, 3)."""
+    from replication.crf.unary import unary_from_scores
+    from replication.inference.enlarge import enlarge
+
+    small, image = read(image_id)
     return unary_from_scores(enlarge(small, 16, image.shape[:2])), image
 
 

@@ -34,7 +34,12 @@ def measure(run: str, profile_name: str) -> dict[str, Any]:
     from replication.plan import scale
     from replication.provenance import peak_memory_mib
     from replication.settings import Experiments, Profile, parse
-    from replication.training.device import ACCELERATORS, choose_device, choose_precision
+    from replication.training.device import (
+        ACCELERATORS,
+        choose_device,
+        choose_layout,
+        choose_precision,
+    )
     from replication.training.module import Segmentation
 
     profile = parse(Profile, ROOT / "profiles" / f"{profile_name}.yaml")
@@ -67,7 +72,8 @@ def measure(run: str, profile_name: str) -> dict[str, Any]:
 
     model = DeepLab(plan, 21)
     initialise(model.classifier, 0.005, torch.Generator().manual_seed(0))
-    model = model.to(memory_format=torch.channels_last)
+    layout = choose_layout(device, precision)
+    model = model.to(memory_format=layout)
     trainer = L.Trainer(
         accelerator=ACCELERATORS[device],
         devices=1,
@@ -81,7 +87,9 @@ def measure(run: str, profile_name: str) -> dict[str, Any]:
         callbacks=[Clock()],
     )
     trainer.fit(
-        Segmentation(model, plan.recipe, plan.micro_batch, 0, multi_scale=plan.multi_scale),
+        Segmentation(
+            model, plan.recipe, plan.micro_batch, 0, multi_scale=plan.multi_scale, layout=layout
+        ),
         DataLoader(RandomCrops(), batch_size=plan.recipe.batch_size),
     )
     memory = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak_memory_mib()

@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
 """
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,11 +11,13 @@ from typing import Annotated, Literal
 import typer
 
 from replication.crf.cli import app as crf
-from replication.errors import ReplicationError
+from replication.doctor.cli import doctor
+from replication.errors import ReplicationError, lack, one_line
 from replication.evaluation.cli import evaluate
 from replication.predict.cli import predict
 from replication.rehearsal.cli import estimate, rehearse
 from replication.submit.cli import submit
+from replication.verification.cli import verify
 
 app = typer.Typer(
     help="DeepLab v2 (arXiv 1606.00915), replicated: from archives to the paper's tables.\n\n"
@@ -39,6 +42,8 @@ app.command("predict")(predict)
 app.command("submit")(submit)
 app.command("rehearse")(rehearse)
 app.command("estimate")(estimate)
+app.command("verify")(verify)
+app.command("doctor")(doctor)
 
 Root = Annotated[
     Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")
@@ -46,7 +51,8 @@ Root = Annotated[
 Run = Annotated[str, typer.Argument(help="A run of experiments.yaml, such as aspp_l.")]
 Data = Annotated[str, typer.Argument(help="A data set of experiments.yaml, such as voc2012.")]
 HERE = Path()
-INTERRUPTED = 130
+TERMINATED = 128 + signal.SIGTERM
+STOPPED: dict[object, str] = {128 + signal.SIGINT: "interrupted", TERMINATED: "terminated"}
 
 
 def _in_turn(name: str, root: Path, *arguments: str) -> None:
@@ -204,6 +210,26 @@ def convert(
     typer.echo(out)
 
 
+@app.command()
+def cache(root: Root = HERE) -> None:
+    """Look through DVC's cache: an object that is damaged is named and deleted.
+
+    DVC itself takes what it has cached on trust. What is deleted, `dvc pull` or `dvc repro` brings
+    back.
+    """
+    from replication.cache import mend
+
+    count, found = mend(root.resolve())
+    for path in found:
+        typer.echo(f"{path}: damaged, and deleted")
+    if found:
+        raise ReplicationError(
+            f"{len(found)} of {count} objects were damaged and are deleted: `dvc pull data.dvc` "
+            "and `dvc repro` bring back what is missed"
+        )
+    typer.echo(f"{count} objects, none damaged")
+
+
 @sample.command("render")
 def sample_render(
     into: Annotated[Path, typer.Option(help="Where the archives go.")] = Path(
@@ -242,17 +268,32 @@ def sample_pretrain(
     pretrain(out, work, backbone=backbone, updates=updates, jobs=jobs)
 
 
+def _terminated(*_: object) -> None:
+    raise SystemExit(TERMINATED)
+
+
 def main() -> None:
-    """Run the command; a `ReplicationError` becomes one line and exit status 2."""
+    """Run the command; what a user can mend becomes one line and exit status 2.
+
+    SIGTERM, which batch systems send before they kill, ends it as Ctrl-C does: half-written files
+    are taken away.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except ReplicationError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {one_line(error)}", err=True)
         sys.exit(2)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:  # typer has caught the interrupt, and says nothing
-            typer.echo("interrupted; run the same command again to go on", err=True)
+        if stop.code in STOPPED:  # typer has caught the interrupt, and says nothing
+            typer.echo(f"{STOPPED[stop.code]}; run the same command again to go on", err=True)
         raise
+    except Exception as error:
+        said = lack(error)
+        if said is None:
+            raise
+        typer.echo(f"error: {one_line(said)}", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

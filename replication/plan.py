@@ -221,6 +221,13 @@ class Settings:
                 return f"profile {self.name} leaves out the family {family}"
         return None
 
+    def target(self, stage: str, run: str) -> str:
+        """Return what DVC calls a stage of ``run``, seen from the root."""
+        for family, runs in self.experiments.families.items():
+            if run in runs:
+                return f"pipelines/{family}/dvc.yaml:{stage}@{run}"
+        return f"{stage}@{run}"
+
     def leaves_out_data(self, data: str) -> str | None:
         """Return why the profile makes nothing of a data set, or None where a run needs it."""
         runs = {name: run for name, run in self.experiments.all_runs.items() if run.data == data}
@@ -262,8 +269,8 @@ def load(root: Path, profile_name: str | None = None) -> Settings:
     if profile_name is not None:
         params = params.model_copy(update={"profile": profile_name})
     path = root / "profiles" / f"{params.profile}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+    if Path(params.profile).name != params.profile or not path.is_file():
+        known = ", ".join(sorted(p.stem for p in (root / "profiles").glob("*.yaml")))
         said = "--profile" if profile_name else f"{root / 'params.yaml'}: `profile`"
         raise ReplicationError(
             f"{said} is {params.profile!r}, and {path} does not exist; use one of {known}"

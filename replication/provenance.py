@@ -38,8 +38,10 @@ def read_record(path: Path) -> dict[str, Any]:
         raise ReplicationError(
             f"{path} does not exist: the stage that writes it has not finished; run `dvc repro`"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ReplicationError(f"{path} is broken; delete it and run `dvc repro`") from None
+    if not isinstance(record, dict):
+        raise ReplicationError(f"{path} is broken; delete it and run `dvc repro`")
     return record
 
 

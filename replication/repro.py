@@ -56,18 +56,13 @@ def waves(settings: Settings, jobs: int) -> Waves:
     the searches; then the CRF and the measuring. Each process is given every stage that it is to
     run, in order, and DVC asked to look at no other (``--single-item``): it locks what it looks at.
     """
-    experiments = settings.experiments
-    homes = dict.fromkeys(experiments.runs, "")
-    for family, runs in experiments.families.items():
-        homes |= dict.fromkeys(runs, f"pipelines/{family}/dvc.yaml:")
-    made = {
-        name: run for name, run in experiments.all_runs.items() if not settings.leaves_out(name)
-    }
+    every = settings.experiments.all_runs
+    made = {name: run for name, run in every.items() if not settings.leaves_out(name)}
 
     def share(names: Iterable[str], *stages: str) -> list[list[str]]:
         chains = [
             [
-                f"{homes.get(name, '')}{stage}@{name}"
+                settings.target(stage, name)
                 for stage in stages
                 if stage == "train" or name not in starts
             ]

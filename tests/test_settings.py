@@ -298,10 +298,36 @@ BROKEN: list[tuple[bytes, str]] = [
     (b"demo\n", "the file holds 'demo'; write settings"),
     (b"? [1, 2]\n: 3\n", r"\(line 1\)"),
     (b"1: 2\n", "params.yaml"),
+    # what a reader would need for ever, or a machine's whole memory, to make of it
+    (
+        b"".join(
+            b"l%d: &l%d [%s]\n" % (n, n, b", ".join([b"*l%d" % (n - 1) if n else b"x"] * 9))
+            for n in range(12)
+        ),
+        r"aliases make more than 100,000 values",
+    ),
+    (
+        b"".join(
+            b"l%d: &l%d {%s}\n"
+            % (n, n, b"<<: [%s]" % b", ".join([b"*l%d" % (n - 1)] * 9) if n else b"a: 1")
+            for n in range(12)
+        ),
+        r"aliases make more than 100,000 values",
+    ),
+    (b"a: &a [*a, *a]\n", "lead back to themselves"),
+    (b"a: &a {b: *a}\n", "lead back to themselves"),
+    (b"a: " + b"[" * 200 + b"]" * 200, "deeper than 50 levels"),
+    (b"[" * 30_000, "is not valid YAML"),
+    (b"a: 1\n" * 60_000, "has 300,000 bytes, and settings at most"),
+    # what looks like a date, a number or a truth value, and is none
+    (b"profile: 2001-99-99\n", r"is not valid YAML: it can't be parsed \(ValueError\)"),
+    (b"profile: !!int x\n", r"it can't be parsed \(ValueError\)"),
+    (b"profile: !!bool perhaps\n", r"it can't be parsed \(KeyError\)"),
+    (b"profile: " + b"9" * 5_000, "is not valid YAML|valid string"),
 ]
 
 
-@pytest.mark.parametrize(("content", "expected"), BROKEN, ids=[str(b[0][:20]) for b in BROKEN])
+@pytest.mark.parametrize(("content", "expected"), BROKEN, ids=map(str, range(len(BROKEN))))
 def test_a_broken_file_is_one_line_and_runs_no_code(
     root: Path, content: bytes, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,3 +411,14 @@ def test_where_the_crf_parameters_come_from(root: Path) -> None:
     change(root / "params.yaml", "crf.parameters", "fixed")
     change(root / "params.yaml", "crf.fixed", None)
     assert "give w1, sigma_alpha and sigma_beta there" in complaint(root)
+
+
+@pytest.mark.parametrize("name", ["../profiles/demo", "nowhere", "", "a/b"])
+def test_a_profile_is_a_name_and_no_path(root: Path, name: str) -> None:
+    with pytest.raises(ReplicationError, match="use one of demo, paper, photos, smoke"):
+        load(root, name)
+
+
+def test_numbers_beyond_all_machines_are_refused(root: Path) -> None:
+    change(root / "profiles" / "smoke.yaml", "iterations_factor", 1e300)
+    assert "less than or equal to 1000000" in complaint(root)

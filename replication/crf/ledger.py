@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from replication.atomic import write_text
+from replication.atomic import naming, write_text
 from replication.provenance import sha256_file
 
 NAME = ".done.jsonl"
@@ -59,7 +59,8 @@ def read(folder: Path) -> dict[str, Entry]:
 
 def append(folder: Path, entry: Entry) -> None:
     """Add an entry; each line starts anew, so that a torn one spoils only itself."""
-    with (folder / NAME).open("a", encoding="utf-8") as stream:
+    path = folder / NAME
+    with naming(path), path.open("a", encoding="utf-8") as stream:
         stream.write("\n" + json.dumps(entry))
 
 

@@ -49,7 +49,7 @@ def read_search(path: Path) -> dict[str, Any]:
         result = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ReplicationError(f"{path}: can't be read ({error.strerror}); {cure}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ReplicationError(f"{path}: is no JSON; {cure}") from None
     keys = {*Point._fields, "miou"}
     try:

@@ -8,6 +8,7 @@ import bz2
 import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -26,7 +27,13 @@ _BROKEN = (
     lzma.LZMAError,
     gzip.BadGzipFile,
     EOFError,
-    UnicodeError,
+    # what tarfile and zipfile let through of headers that make no sense
+    ValueError,
+    OverflowError,
+    IndexError,
+    NotImplementedError,
+    RecursionError,
+    struct.error,
 )
 
 

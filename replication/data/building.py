@@ -4,16 +4,12 @@ Everything is built in a sibling of the final folder and renamed whole, so that 
 can be opened is a data set that passed every check.
 """
 
-import errno
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from replication.errors import ReplicationError
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+from replication.atomic import put_folder, scratch_beside
+from replication.errors import FULL, ReplicationError
 
 
 def without(*folders: str) -> Callable[[str], bool]:
@@ -48,37 +44,19 @@ def building(into: Path) -> Iterator[tuple[Path, Path]]:
     into = Path(into)
     if into.exists() and not (into / "meta.json").is_file() and not _empty(into):
         raise ReplicationError(f"{into}: holds something else than a data set; name another folder")
-    into.parent.mkdir(parents=True, exist_ok=True)
-    for stale in into.parent.glob(f".{into.name}.building-*"):
-        if not _alive(stale.name.rsplit("-", 1)[1]):
-            shutil.rmtree(stale, ignore_errors=True)  # of a process that was killed
-    temporary = into.parent / f".{into.name}.building-{os.getpid()}"
-    target, work = temporary / "data", temporary / "work"
     try:
-        work.mkdir(parents=True)
-        yield target, work
-        if into.exists():
-            into.rename(temporary / "old")
-        target.rename(into)
+        with scratch_beside(into) as scratch:
+            target, work = scratch / "data", scratch / "work"
+            work.mkdir()
+            yield target, work
+            put_folder(target, into, scratch)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise ReplicationError(
                 f"{into}: the disk is full; make room and run it again"
             ) from None
         raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except OSError:
-        return True  # somebody else's process
-    return True

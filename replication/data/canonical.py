@@ -31,6 +31,15 @@ def ids_sha256(ids: Iterable[str]) -> str:
     return hashlib.sha256("".join(f"{i}\n" for i in sorted(ids)).encode()).hexdigest()
 
 
+def content_sha256(files: Iterable[tuple[str, str, str]]) -> str:
+    """Return the hash of a split's content: of (id, image's SHA-256, label's SHA-256), by id.
+
+    The image's are its file's bytes, the label's its values: a palette is there for the eye.
+    """
+    lines = (f"{name} {image} {label}\n" for name, image, label in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def read_ids(path: str | os.PathLike[str]) -> list[str]:
     """Read a list of ids, one a line, in the file's order; empty lines are passed over.
 
@@ -115,7 +124,7 @@ class DataSet:
             raise ReplicationError(
                 f"{path}: no prepared data set here; run the stage `prepare` first"
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ReplicationError(f"{path}: broken JSON ({error}); prepare it again") from None
         _check_meta(path, meta)
         return cls(root=root, name=meta["name"], classes=tuple(meta["classes"]), meta=meta)

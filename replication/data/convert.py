@@ -17,7 +17,7 @@ from jaxtyping import Int64, UInt8
 from tqdm import tqdm
 
 from replication.atomic import write_json, write_text
-from replication.data.canonical import FORMAT, ids_sha256
+from replication.data.canonical import FORMAT, content_sha256, ids_sha256
 from replication.data.guard import shared_content
 from replication.data.labels import VOID, decode_image, encode_label
 from replication.data.palette import voc_palette
@@ -243,13 +243,11 @@ def write_lists(
 def _split(ids: list[str], seen: Mapping[str, Seen], num_classes: int) -> dict[str, Any]:
     """Describe a split: ids, content, pixels by class."""
     pixels = sum((seen[i].pixels for i in ids), np.zeros(256, np.int64))
-    content = hashlib.sha256()
-    for i in sorted(ids):
-        content.update(f"{i} {seen[i].image_sha256} {seen[i].label_sha256}\n".encode())
+    hashes = ((i, seen[i].image_sha256, seen[i].label_sha256) for i in ids)
     return {
         "count": len(ids),
         "sha256": ids_sha256(ids),
-        "content_sha256": content.hexdigest(),
+        "content_sha256": content_sha256(hashes),
         "void_pixels": int(pixels[VOID]),
         "class_pixels": pixels[:num_classes].tolist(),
     }

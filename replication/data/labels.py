@@ -6,8 +6,6 @@ failed replications begin with colours read in place of indices, so everything e
 
 import io
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from replication.atomic import atomic_path
+from replication.data.decoding import FORMATS, opened
 from replication.data.palette import voc_palette
 from replication.errors import ReplicationError
 
@@ -24,8 +23,6 @@ VOID = 255
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_KINDS = {2: "RGB", 4: "grey with alpha", 6: "RGBA"}
 _GREY = 0
-# What Pillow raises on broken files: SyntaxError for a broken PNG chunk is no mistake.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 Name = str | os.PathLike[str]
 
@@ -91,20 +88,16 @@ def read_label(path: Name, num_classes: int | None) -> UInt8[np.ndarray, "H W"]:
 
     Raises:
         ReplicationError: the file is missing, broken or cut short, a JPEG, an RGB(A) image, a
-            16-bit PNG, or holds a value outside the classes.
+            16-bit PNG, has more pixels than are decoded, or holds a value outside the classes.
     """
     path = Path(path)
     raw = _read_bytes(path, "label")
     bits, kind = _png_kind(path, raw)
-    try:
-        with Image.open(io.BytesIO(raw), formats=["PNG"]) as checked:
-            checked.verify()  # the checksum of every chunk, which decoding alone passes over
-        with Image.open(io.BytesIO(raw), formats=["PNG"]) as image:
-            label = np.array(image).astype(np.uint8)  # (H, W); bool for one bit of grey
-    except (*_BROKEN, Image.DecompressionBombError) as error:
-        raise ReplicationError(
-            f"{path}: the label PNG is broken or cut short ({error}); get or draw it again"
-        ) from None
+    said, cure = "label PNG is broken or cut short", "get or draw it again"
+    with opened(path, raw, what="label", said=said, cure=cure, formats=["PNG"]) as checked:
+        checked.verify()  # the checksum of every chunk, which decoding alone passes over
+    with opened(path, raw, what="label", said=said, cure=cure, formats=["PNG"]) as image:
+        label = np.array(image).astype(np.uint8)  # (H, W); bool for one bit of grey
     if kind == _GREY and bits in (2, 4):
         # Pillow stretches such greys to 0..255; the stored indices are wanted.
         label //= np.uint8(255 // (2**bits - 1))
@@ -150,18 +143,15 @@ def write_label(
 
 def decode_image(path: Name, raw: bytes) -> UInt8[np.ndarray, "H W 3"]:
     """Decode a photograph's bytes as `read_image` does; ``path`` only names it in errors."""
-    try:
-        with Image.open(io.BytesIO(raw)) as image:
-            if image.mode.startswith(("I", "F")):
-                raise ReplicationError(
-                    f"{path}: the image has more than 8 bits a channel; save it with 8"
-                )
-            image.load()
-            return to_rgb(image)
-    except (*_BROKEN, Image.DecompressionBombError) as error:
-        raise ReplicationError(
-            f"{path}: the image is broken, cut short or of no known format ({error}); get it again"
-        ) from None
+    said = "image is broken, cut short or of no known format"
+    name, cure = os.fspath(path), "get it again"
+    with opened(name, raw, what="image", said=said, cure=cure, formats=FORMATS) as image:
+        if image.mode.startswith(("I", "F")):
+            raise ReplicationError(
+                f"{path}: the image has more than 8 bits a channel; save it with 8"
+            )
+        image.load()
+        return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
@@ -178,8 +168,8 @@ def read_image(path: Name) -> UInt8[np.ndarray, "H W 3"]:
     applied: labels are drawn on the stored pixels, and turning the image alone would part the two.
 
     Raises:
-        ReplicationError: the file is missing, broken, cut short, no image, or has more than 8 bits
-            a channel.
+        ReplicationError: the file is missing, broken, cut short, no image of a format that
+            photographs come in, has more than 8 bits a channel, or more pixels than are decoded.
     """
     path = Path(path)
     return decode_image(path, _read_bytes(path, "image"))

@@ -8,11 +8,10 @@ the caller to check: nothing here renames a file.
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Protocol
 
-from replication.errors import ReplicationError
+from replication.errors import FULL, ReplicationError
 
 _PAGE = (b"<!doctype html", b"<html", b"<?xml")
 
@@ -81,7 +80,7 @@ def no_room(target: Target, missing: int | None) -> ReplicationError:
 
 def cannot_write(target: Target, error: OSError) -> ReplicationError:
     """Word the error of a write that failed, a full disk or a used-up quota above all."""
-    if error.errno in (ENOSPC, EDQUOT):
+    if error.errno in FULL:
         return no_room(target, None if target.size is None else target.size - target.held)
     return ReplicationError(
         f"can't write in `{target.part.parent.absolute()}` ({error}): mend the folder, or set "

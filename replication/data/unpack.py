@@ -9,13 +9,12 @@ tar.bz2, tar.xz or zip) is read from its first bytes, since people rename archiv
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from errno import EDQUOT, ENOSPC
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from replication.data.archive_readers import Damaged, Entry, Refused, read_entries, reading
 from replication.data.locks import exclusive
-from replication.errors import ReplicationError
+from replication.errors import FULL, ReplicationError
 
 _CHUNK = 1 << 20
 
@@ -191,7 +190,7 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _cannot_write(archive: Path, into: Path, error: OSError) -> ReplicationError:
-    if error.errno not in (ENOSPC, EDQUOT):
+    if error.errno not in FULL:
         return ReplicationError(f"can't unpack `{archive}` to `{into}`: {error}")
     free = shutil.disk_usage(into.parent).free
     return ReplicationError(

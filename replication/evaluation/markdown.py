@@ -1,6 +1,7 @@
 """An evaluation as Markdown: the means, the classes, a few widths of the trimap."""
 
 from replication.evaluation.folder import Evaluation
+from replication.markdown import escape
 
 _WIDTHS = (1, 2, 5, 10, 20, 40)  # of the trimap's curve; the JSON holds all
 
@@ -11,10 +12,6 @@ def _number(value: float | None) -> str:
 
 def _row(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _name(text: str) -> str:
-    return text.replace("|", r"\|")
 
 
 def to_markdown(evaluation: Evaluation) -> str:
@@ -37,7 +34,7 @@ def to_markdown(evaluation: Evaluation) -> str:
     for k, (name, iou) in enumerate(zip(names, evaluation["per_class_iou"], strict=True)):
         row = evaluation["confusion"][k]
         accuracy = 100 * row[k] / sum(row) if sum(row) else None
-        lines.append(_row(_name(name), _number(iou), _number(accuracy), f"{sum(row):,}"))
+        lines.append(_row(escape(name), _number(iou), _number(accuracy), f"{sum(row):,}"))
     trimap = evaluation["trimap"]
     if trimap is not None:
         last = trimap["width"][-1]

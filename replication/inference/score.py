@@ -1,8 +1,7 @@
 """Class scores of a trained network for every image of a split, kept at output stride 8."""
 
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
-from replication.atomic import write_json
 from replication.data.canonical import DataSet
 from replication.data.labels import read_image
 from replication.errors import ReplicationError
 from replication.inference.fit import Fit, Scorer, fit_and_score, padded
+from replication.inference.resume import begin, finish
 from replication.inference.store import write_scores
 from replication.models.deeplab import DeepLab
 from replication.plan import Plan, evaluated_ids
@@ -82,11 +81,19 @@ _Scored = Iterator[tuple[str, Float32[np.ndarray, "C h w"], float]]
 
 
 def _by_batches(
-    model: DeepLab, plan: Plan, paths: dict[str, Path], device: str, precision: str
+    model: DeepLab,
+    plan: Plan,
+    paths: dict[str, Path],
+    device: str,
+    precision: str,
+    *,
+    done: Collection[str],
 ) -> _Scored:
     names, size, batch = list(paths), plan.profile.test_size, plan.profile.score_batch
     for first in range(0, len(names), batch):
         some = names[first : first + batch]
+        if done and all(name in done for name in some):
+            continue  # a whole batch or none: a smaller one may round differently
         images = torch.stack([padded_input(paths[name], size) for name in some]).to(
             device, memory_format=torch.channels_last
         )  # (B, 3, S, S)
@@ -102,11 +109,19 @@ def _by_batches(
 
 
 def _by_tiles(
-    model: DeepLab, plan: Plan, paths: dict[str, Path], device: str, precision: str
+    model: DeepLab,
+    plan: Plan,
+    paths: dict[str, Path],
+    device: str,
+    precision: str,
+    *,
+    done: Collection[str],
 ) -> _Scored:
     scorer = Scorer(model, device, precision)
     fit = Fit("tile", plan.profile.test_size, _overlap(plan))
     for name, path in paths.items():
+        if name in done:
+            continue
         image = read_image(path)
         before = time.perf_counter()
         scores = fit_and_score(scorer, image, fit).scores
@@ -133,6 +148,9 @@ def score(
     Cityscapes are cut into overlapping tiles of that size, whose scores are blended. The scores
     are those before softmax, for a run of several scales the maximum over them;
     `replication.inference.enlarge` brings them to the image's size.
+
+    Interrupted, the same call goes on (`replication.inference.resume`); ``seconds`` and
+    ``network_images_per_second`` are then of what the last call did.
     """
     device = choose_device(device)
     precision = choose_precision(precision, device)
@@ -144,29 +162,44 @@ def score(
     paths = {name: dataset.image_path(name) for name in ids}
     if not plan.tiled:
         _check_sizes(list(paths.values()), plan.profile.test_size)
-    shutil.rmtree(out, ignore_errors=True)
+    weights_sha256 = sha256_file(weights)
+    done = begin(
+        out,
+        ids,
+        weights=weights_sha256,
+        data=sha256_file(dataset.root / "meta.json"),
+        configuration=plan.configuration(),
+        test_size=plan.profile.test_size,
+        batch=plan.profile.score_batch,
+        device=device,
+        precision=precision,
+    )
     started = time.perf_counter()
-    network_seconds = 0.0
-    scored = (_by_tiles if plan.tiled else _by_batches)(model, plan, paths, device, precision)
-    with tqdm(total=len(ids), desc=f"score {plan.run}", unit="image", disable=None) as bar:
+    network_seconds, count = 0.0, 0
+    by = _by_tiles if plan.tiled else _by_batches
+    scored = by(model, plan, paths, device, precision, done=done)
+    with tqdm(
+        total=len(ids), initial=len(done), desc=f"score {plan.run}", unit="image", disable=None
+    ) as bar:
         for name, one, seconds in scored:
             write_scores(out / f"{name}.npz", one)
             network_seconds += seconds
-            bar.update()
+            count += 1
+            bar.update(name not in done)
     record = {
         "images": len(ids),
         "split": "val",
         "test_size": plan.profile.test_size,
         "tile_overlap": _overlap(plan) if plan.tiled else None,
         "scales": model.scales,
-        "weights_sha256": sha256_file(weights),
+        "weights_sha256": weights_sha256,
         "seconds": round(time.perf_counter() - started, 3),
-        "network_images_per_second": round(len(ids) / network_seconds, 3),
+        "network_images_per_second": round(count / network_seconds, 3),
         "peak_memory_mib": round(
             torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak_memory_mib(), 1
         ),
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "precision": precision,
     }
-    write_json(out / "score.json", record)
+    finish(out, record)
     return record

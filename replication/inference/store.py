@@ -7,9 +7,9 @@ scores give equal bytes: no time stamp enters the file.
 
 import os
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -20,7 +20,9 @@ from replication.errors import ReplicationError
 KEY = "scores"
 SUFFIXES = (".npz", ".npy")
 _LARGEST = float(np.finfo(np.float16).max)  # 65504
-_BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, SyntaxError)
+# Bytes that a compressed file may unpack to: so many, or so many times its own. Scores shrink by
+# 2 or 3, a file that was made to fill the memory by 1,000.
+_FLOOR, _RATIO = 1 << 28, 200
 
 Name = str | os.PathLike[str]
 
@@ -64,11 +66,28 @@ def write_scores(path: Name, scores: Float[np.ndarray, "C h w"]) -> None:
         np.savez(stream, scores=scores.astype(np.float16))
 
 
+def _refuse_bomb(stream: BinaryIO) -> None:
+    """Raise ValueError where an ``.npz`` unpacks to far more than scores do."""
+    with zipfile.ZipFile(stream) as archive:
+        for member in archive.infolist():
+            room = max(_FLOOR, _RATIO * member.compress_size)
+            if member.file_size > room:
+                raise ValueError(
+                    f"{member.filename!a} unpacks to {member.file_size:,} bytes, and at most "
+                    f"{room:,} are read: save it with np.savez, uncompressed"
+                )
+    stream.seek(0)
+
+
 def _load(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as stream:  # np.load leaves a broken file that it opened open
             if path.suffix.lower() == ".npy":
                 return np.asarray(np.load(stream, allow_pickle=False))
+            if stream.read(2) == b"PK":
+                stream.seek(0)
+                _refuse_bomb(stream)
+            stream.seek(0)
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("an .npy file under the name .npz")
@@ -80,9 +99,11 @@ def _load(path: Path) -> np.ndarray:
                         f"np.savez(path, {KEY}=array)"
                     )
                 return np.asarray(archive[KEY])
+    except ReplicationError:
+        raise
     except FileNotFoundError:
         raise ReplicationError(f"{path}: there is no such score file: score the image") from None
-    except _BROKEN as error:
+    except Exception as error:  # numpy and zipfile fail on broken bytes in a dozen ways
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ReplicationError(
             f"{path}: the score file can't be read ({reason}): delete it and score the image again"
@@ -120,7 +141,8 @@ def read_scores(path: Name, num_classes: int | None = None) -> Float32[np.ndarra
             f"{path}: scores have {raw.shape[0]} channels, and there are {num_classes} classes: "
             "the first axis must be the classes; score again if the classes have changed"
         )
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is named below
+    # float64 beyond float32 becomes infinite, a signalling NaN a quiet one: both are named below
+    with np.errstate(over="ignore", invalid="ignore"):
         scores = raw.astype(np.float32)
     if not np.isfinite(scores).all():
         bad = int(scores.size - np.isfinite(scores).sum())

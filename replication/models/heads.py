@@ -32,7 +32,7 @@ class Wide(nn.Conv2d):
     part = 1_024  # outputs of a part
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.device.type != "cpu" or self.weight.numel() <= self.most:
+        if self.weight.device.type != "cpu" or self.weight.numel() <= self.most:
             return super().forward(input)
         assert self.bias is not None
         pieces = (torch.split(whole, self.part) for whole in (self.weight, self.bias))

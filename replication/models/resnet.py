@@ -6,6 +6,7 @@ have no stride, and rates of 2 and 4 in its place; batch norm is frozen; the fir
 
 from collections import OrderedDict
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn, ones, zeros
@@ -16,6 +17,7 @@ from replication.settings import Flavour
 # Channels of a stage's 3x3 convolutions, its blocks, its stride, and its rate at output stride 8.
 STAGES = ((64, 3, 1, 1), (128, 4, 2, 1), (256, 23, 1, 2), (512, 3, 1, 4))
 EXPANSION = 4
+EPS = 1e-5  # Caffe's and torch's
 
 
 class FrozenBatchNorm(nn.Module):
@@ -35,10 +37,33 @@ class FrozenBatchNorm(nn.Module):
         self.register_buffer("running_var", ones(channels))
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
-        # 1e-5 is Caffe's epsilon and torch's.
         return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=1e-5
+            x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=EPS
         )
+
+    def factors(self) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
+        """Return what it multiplies by, and what it then adds."""
+        scale = self.weight * torch.rsqrt(self.running_var + EPS)
+        return scale, self.bias - self.running_mean * scale
+
+
+def normalised(
+    convolution: nn.Conv2d, norm: nn.Module, x: Float[Tensor, "B C h w"]
+) -> Float[Tensor, "B D i j"]:
+    """Return ``norm`` of the convolution of ``x``: where it is frozen, in one pass.
+
+    Its factors go into the filters, as they stand at this moment: the filters learn what they
+    would learn without it, but for rounding, and no map of before batch norm is made, read and
+    kept for the backward pass.
+    """
+    result: Tensor
+    if isinstance(norm, FrozenBatchNorm):
+        scale, shift = norm.factors()
+        filters = convolution.weight * scale[:, None, None, None]
+        result = convolution._conv_forward(x, filters, shift)
+    else:
+        result = norm(convolution(x))
+    return result
 
 
 def thaw(module: nn.Module) -> None:
@@ -86,11 +111,14 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D i j"]:
-        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
-        y = self.bn3(self.conv3(y))
-        y = y + (x if self.downsample is None else self.downsample(x))
-        return F.relu(y, inplace=True)
+        y = F.relu(normalised(self.conv1, self.bn1, x), inplace=True)
+        y = F.relu(normalised(self.conv2, self.bn2, y), inplace=True)
+        y = normalised(self.conv3, self.bn3, y)
+        if self.downsample is not None:
+            convolution, norm = self.downsample
+            assert isinstance(convolution, nn.Conv2d)
+            x = normalised(convolution, norm, x)
+        return F.relu(y + x, inplace=True)
 
 
 class ResNet101(nn.Sequential):
@@ -137,3 +165,11 @@ class ResNet101(nn.Sequential):
             before = rate
         super().__init__(layers)
         self.out_channels = channels  # of layer4
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        conv1, bn1, *rest = self
+        assert isinstance(conv1, nn.Conv2d)
+        x = normalised(conv1, bn1, images)
+        for layer in rest:
+            x = layer(x)
+        return x

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 BACKGROUND = "background"
 _ALPHA = 0.55  # share of the class's colour
 _GREY = (110, 110, 110)
+_LONGEST = 60  # characters of a name that are drawn
 
 
 def blend_labels(
@@ -47,6 +48,7 @@ def draw_overlay(
     Arguments as `blend_labels`.
     """
     blended = blend_labels(image, label, names, palette)
+    names = [" ".join(name.split())[:_LONGEST] for name in names]  # a legend's line holds no break
     height, width = label.shape
     size = int(np.clip(width // 36, 12, 40))  # of the letters, pixels
     font, gap, line = _font(size), size // 2, 2 * size

@@ -1,15 +1,13 @@
 """The images that a person names: found, told apart by name, and read as the eye sees them."""
 
-import io
-import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
+from replication.data.decoding import FORMATS, opened
 from replication.data.labels import to_rgb
 from replication.errors import ReplicationError
 
@@ -18,8 +16,6 @@ SUFFIXES = (
     *(".ppm", ".pgm", ".jp2", ".avif"),
 )
 _DEEP = ("PNG", "PPM")  # have 16 bits at most, though Pillow opens some of them as 32
-# What Pillow raises on broken files: SyntaxError for a broken PNG chunk is no mistake.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, struct.error, zlib.error)
 
 
 def find_images(given: Sequence[Path]) -> list[Path]:
@@ -74,25 +70,21 @@ def read_photograph(path: Path) -> UInt8[np.ndarray, "H W 3"]:
     dropped; of an animation the first picture is taken.
 
     Raises:
-        ReplicationError: the file is missing, broken, cut short, no image, or of 32 bits or
-            floating point a channel, whose white nobody knows.
+        ReplicationError: the file is missing, broken, cut short, no image, of more pixels than are
+            decoded, or of 32 bits or floating point a channel, whose white nobody knows.
     """
+    said = "image is missing, broken, cut short or of no known format"
+    cure = "get it again, or save it as JPEG or PNG"
     try:
         raw = path.read_bytes()
-        with Image.open(io.BytesIO(raw)) as image:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format in _DEEP):
-                grey = (np.asarray(upright).astype(np.uint32) >> 8).astype(np.uint8)  # (H, W)
-                return np.stack([grey] * 3, axis=2)
-            if upright.mode in ("I", "F"):
-                raise ReplicationError(
-                    f"{path}: the image has 32 bits a channel; save it with 8 or 16"
-                )
-            return to_rgb(upright)
-    except (*_BROKEN, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ReplicationError(
-            f"{path}: the image is missing, broken, cut short or of no known format ({reason}); "
-            "get it again, or save it as JPEG or PNG"
-        ) from None
+    except OSError as error:
+        raise ReplicationError(f"{path}: the {said} ({error.strerror}); {cure}") from None
+    with opened(path, raw, what="image", said=said, cure=cure, formats=FORMATS) as image:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format in _DEEP):
+            grey = (np.asarray(upright).astype(np.uint32) >> 8).astype(np.uint8)  # (H, W)
+            return np.stack([grey] * 3, axis=2)
+        if upright.mode in ("I", "F"):
+            raise ReplicationError(f"{path}: the image has 32 bits a channel; save it with 8 or 16")
+        return to_rgb(upright)

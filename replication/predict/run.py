@@ -1,7 +1,14 @@
-"""From images and one checkpoint to label maps, overlays and scores, an image at a time."""
+"""From images and one checkpoint to label maps, overlays and scores.
 
+While the network scores an image, those before it are enlarged, refined and written by threads: the
+CRF's kernels hold no lock of Python's.
+"""
+
+import os
 import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +22,17 @@ from replication.crf.engine import DEFAULT
 from replication.crf.labelling import prepare, refine_many
 from replication.crf.parameters import CrfParameters
 from replication.data.labels import write_label
-from replication.errors import ReplicationError
+from replication.errors import ReplicationError, one_line
 from replication.evaluation.run import best_class
 from replication.inference.fit import Fit, Fitted, Scorer, fit_and_score
 from replication.inference.store import write_scores
 from replication.models.checkpoint import Notes
 from replication.predict.overlay import draw_overlay
 from replication.predict.photographs import read_photograph
+
+# Pixels of the images that wait or are worked on: their enlarged scores are 4 bytes a class and
+# pixel, and the CRF takes several times that. One larger image is worked on alone.
+PIXELS = 2**21
 
 
 @dataclass(frozen=True)
@@ -82,15 +93,14 @@ def predict(
     if setting.crf is not None:
         prepare(DEFAULT, "exact")
     failed: list[str] = []
-    with tqdm(tasks, desc="predict", unit="image", disable=None) as bar:
-        for path, target in bar:
-            try:
-                _predict_one(path, target, scorer, notes, setting)
-            except ReplicationError as error:
+    with tqdm(total=len(tasks), desc="predict", unit="image", disable=None) as bar:
+        for path, error in _results(tasks, scorer, notes, setting):
+            bar.update()
+            if error is not None:
                 said = str(error)
                 failed.append(said if str(path) in said else f"{path}: {said}")
                 if len(tasks) > 1:
-                    tqdm.write(f"error: {failed[-1]}", file=sys.stderr)
+                    tqdm.write(f"error: {one_line(failed[-1])}", file=sys.stderr)
     if failed:
         raise ReplicationError(
             failed[0]
@@ -99,11 +109,58 @@ def predict(
         )
 
 
-def _predict_one(
-    path: Path, target: Target, scorer: Scorer, notes: Notes, setting: Setting
+def _results(
+    tasks: Sequence[tuple[Path, Target]], scorer: Scorer, notes: Notes, setting: Setting
+) -> Iterator[tuple[Path, ReplicationError | None]]:
+    """Yield every image in order when its results are written, or with what it failed by."""
+    waiting: deque[tuple[Path, int, Future[None]]] = deque()  # with their pixels
+    # The network itself keeps a processor's cores busy.
+    threads = 1 if scorer.device == "cpu" else min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for path, target in tasks:
+                try:
+                    image = read_photograph(path)
+                    fitted = fit_and_score(scorer, image, setting.fit)
+                except ReplicationError as error:
+                    yield from _finished(waiting, 0)
+                    yield path, error
+                    continue
+                pixels = image.shape[0] * image.shape[1]
+                yield from _finished(waiting, PIXELS - pixels)
+                result = pool.submit(
+                    _write, path, image, fitted, target, notes=notes, setting=setting
+                )
+                waiting.append((path, pixels, result))
+            yield from _finished(waiting, 0)
+        finally:  # Ctrl-C, or a fault: what has not begun is left
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _finished(
+    waiting: deque[tuple[Path, int, Future[None]]], most: int
+) -> Iterator[tuple[Path, ReplicationError | None]]:
+    """Wait for the first ones, until those that are left have at most so many pixels."""
+    while waiting and sum(pixels for _, pixels, _ in waiting) > most:
+        path, _, result = waiting.popleft()
+        try:
+            result.result()
+        except ReplicationError as error:
+            yield path, error
+        else:
+            yield path, None
+
+
+def _write(
+    path: Path,
+    image: UInt8[np.ndarray, "H W 3"],
+    fitted: Fitted,
+    target: Target,
+    *,
+    notes: Notes,
+    setting: Setting,
 ) -> None:
-    image = read_photograph(path)
-    fitted = fit_and_score(scorer, image, setting.fit)
+    """Label an image that was scored, and write its results, the label map last."""
     label = _label(image, fitted, setting.crf, str(path))
     if target.scores is not None:
         write_scores(target.scores, fitted.scores)

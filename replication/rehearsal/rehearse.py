@@ -100,10 +100,11 @@ def _told(work: Settings, stage: str, run: str) -> dict[str, Any]:
     seed = work.params.seeds[0]
     if stage == "train":
         said = json.loads((work.place("runs", run, seed) / "train.json").read_text())
+        on_cpu = said["device"].endswith("cpu")  # "2 x cpu": two processes
         return {
             "update_seconds": round(said["seconds"] / said["updates"], 3),
             "device": said["device"],
-            "device_memory_mib": said["peak_memory_mib"] if said["device"] != "cpu" else None,
+            "device_memory_mib": None if on_cpu else said["peak_memory_mib"],
         }
     if stage == "score":
         said = json.loads((work.place("scores", run, seed) / "score.json").read_text())

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from replication.atomic import naming, put_folder, scratch_beside
 from replication.errors import ReplicationError
 from replication.evaluation.bootstrap import RESAMPLES, SEED
 from replication.paper import reported as paper
@@ -90,18 +89,11 @@ def _run_names(settings: Settings, reported: Reported) -> list[str]:
 @contextmanager
 def _put_in_place(final: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``final`` that takes its place if the block succeeds."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
-    try:
+    with naming(final), scratch_beside(final) as scratch:
+        part = scratch / "new"
+        part.mkdir()
         yield part
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o777 & ~umask)  # mkdtemp makes folders private; a report is for sharing
-        if final.exists():
-            shutil.rmtree(final)
-        part.replace(final)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        put_folder(part, final, scratch)
 
 
 def _context(
@@ -191,7 +183,9 @@ def _copy_downloads(
     for folder, paths in wanted.items():
         for path in paths:
             (out / folder).mkdir(exist_ok=True)
-            shutil.copyfile(path, out / folder / path.name)
+            target = out / folder / path.name
+            with naming(target):
+                target.write_bytes(path.read_bytes())
     return {folder: [path.name for path in paths] for folder, paths in wanted.items()}
 
 

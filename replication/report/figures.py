@@ -9,6 +9,8 @@ from typing import Annotated
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from replication.atomic import naming
+
 _log = logging.getLogger(__name__)
 
 
@@ -71,11 +73,13 @@ def _copy(caption: Caption, figures_dir: Path, out: Path, named: str) -> Figure 
     picture, src = figures_dir / f"{caption.name}.png", f"figures/{caption.name}.webp"
     try:
         with Image.open(picture) as image:
-            width, height = image.size
-            image.convert("RGB").save(out / src, lossless=True)
+            pixels = image.convert("RGB")
     except OSError as error:
         _log.warning("%s can't be read (%s): the report goes without it", picture, error)
         return None
+    with naming(out / src):
+        pixels.save(out / src, lossless=True)
+    width, height = pixels.size
     return Figure(
         caption=caption,
         src=src,

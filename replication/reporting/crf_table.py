@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from replication import atomic
+from replication.markdown import escape
 from replication.reporting.blocks import signed
 
 _PARAMETERS = ("w1", "sigma_alpha", "sigma_beta", "w2", "sigma_gamma")
@@ -75,12 +76,13 @@ def _markdown(searches: Mapping[Path, Mapping[str, Any]], rows: list[dict[str, A
     text = _INTRODUCTION
     for result in searches.values():
         mine = [row for row in rows if row["search"] == result["search"]]
+        data = f"{escape(result['data']['name'])} {escape(result['data']['split'])}"
         measure = result["objective"].replace("miou", "mean IOU").replace("_", " of width ")
         text += (
             f"\n## {result['search']}\n\nOn {len(result['ids'])} of {result['data']['images']} "
-            f"images of {result['data']['name']} {result['data']['split']} (drawn with seed "
-            f"{result['seed']}), scores of {result['run']}; {len(result['points'])} points, engine "
-            f"{result['engine']}, {result['fixed']['iterations']} iterations, normalization "
+            f"images of {data} (drawn with seed {result['seed']}), scores of {result['run']}; "
+            f"{len(result['points'])} points, engine {result['engine']}, "
+            f"{result['fixed']['iterations']} iterations, normalization "
             f"{result['fixed']['normalization']}: [{result['search']}.json]"
             f"({mine[0]['search_file']}).\n\n"
             f"| setting | w1 | sigma_alpha | sigma_beta | w2 | sigma_gamma | {measure} (%) "

@@ -16,7 +16,7 @@ from replication.reporting.captions import Caption
 from replication.reporting.comparison import Cell, Comparison, compare
 from replication.reporting.context import Context
 from replication.reporting.origin import title_note
-from replication.reporting.style import COLOURS, PAGE, save
+from replication.reporting.style import COLOURS, PAGE, literal, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,7 +190,7 @@ def _draw(blocks: Sequence[Block], note: str) -> Figure:
         for place in block.heads:
             axes[0].get_yticklabels()[place].set_fontweight("bold")
         axes[0].set_ylim(len(block.labels) - 0.4, -0.6)
-    figure.suptitle(f"The paper's numbers against ours\n{note}", fontsize=9)
+    figure.suptitle(f"The paper's numbers against ours\n{literal(note)}", fontsize=9)
     figure.legend(
         handles=[
             Line2D([], [], label="the paper's", **_DIAMOND),

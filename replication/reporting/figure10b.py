@@ -22,7 +22,7 @@ from replication.reporting.captions import Caption
 from replication.reporting.context import Context
 from replication.reporting.origin import title_note
 from replication.reporting.results import Result
-from replication.reporting.style import COLOURS, PAGE, save
+from replication.reporting.style import COLOURS, PAGE, literal, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -149,7 +149,7 @@ def _draw(curves: Curves, panels: dict[str, list[str]], note: str) -> Figure:
         axis.set_ylabel("mean IOU (%)", fontsize=8)
     for axis in axes[-1]:
         axis.set_xlabel("trimap width (pixels)", fontsize=8)
-    figure.suptitle(f"Mean IOU near contours\n{note}", fontsize=9)
+    figure.suptitle(f"Mean IOU near contours\n{literal(note)}", fontsize=9)
     figure.legend(
         handles=[
             Line2D([], [], color="0.2", linestyle=style, label=f"{stage} CRF")

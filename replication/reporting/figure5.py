@@ -21,7 +21,7 @@ from replication.errors import ReplicationError
 from replication.inference.store import score_path
 from replication.reporting.captions import Caption
 from replication.reporting.context import EXAMPLE_RULE, Context
-from replication.reporting.style import PAGE, save
+from replication.reporting.style import PAGE, literal, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,7 +114,8 @@ def figure5(
         for n in iterations
     ]
     title = (
-        f"Score and belief of class {label if class_name is None else class_name} on {image.stem}"
+        f"Score and belief of class {label if class_name is None else literal(class_name)} on "
+        f"{literal(image.stem)}"
         f"\n$w_1$ {parameters.w1:g}, $\\sigma_\\alpha$ {parameters.sigma_alpha:g}, $\\sigma_\\beta$"
         f" {parameters.sigma_beta:g}, $w_2$ {parameters.w2:g}, $\\sigma_\\gamma$ "
         f"{parameters.sigma_gamma:g}"

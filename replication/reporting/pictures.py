@@ -16,7 +16,7 @@ from replication.errors import ReplicationError
 from replication.evaluation.run import best_class
 from replication.inference.enlarge import enlarge
 from replication.inference.store import read_scores, score_path
-from replication.reporting.style import PAGE
+from replication.reporting.style import PAGE, literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,7 +118,7 @@ def lay_out(
             facecolor="white" if value == VOID else tuple(dataset.palette[value] / 255),
             edgecolor="0.4",
             linewidth=0.5,
-            label="void (not judged)" if value == VOID else dataset.classes[value],
+            label="void (not judged)" if value == VOID else literal(dataset.classes[value]),
         )
         for value in shown
     ]
@@ -143,8 +143,8 @@ def lay_out(
                 side.set(color="0.6", linewidth=0.5)  # void is white: the picture needs an edge
             if line == 0:
                 axis.set_title(columns[column], fontsize=9)
-        axes[line, 0].set_ylabel(row.name, fontsize=6)
-    figure.suptitle(title, fontsize=9)
+        axes[line, 0].set_ylabel(literal(row.name), fontsize=6)
+    figure.suptitle(literal(title), fontsize=9)
     figure.legend(
         handles=handles,
         loc="outside lower center",

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from replication.errors import ReplicationError
 from replication.evaluation.trimap import NEAR
@@ -17,6 +17,7 @@ from replication.paper.reported import ResultField
 
 FORMAT = 1
 Percent = Annotated[float, Field(ge=0, le=100)]
+Pixels = Annotated[int, Field(ge=0, lt=2**53)]
 _CURE = "remove the file and let `dvc repro` make it again"
 
 
@@ -30,6 +31,12 @@ class Trimap(_Open):
     width: list[int]
     miou: list[Percent | None]
 
+    @model_validator(mode="after")
+    def _one_value_a_width(self) -> "Trimap":
+        if len(self.width) != len(self.miou):
+            raise ValueError(f"`miou` has {len(self.miou)} values for {len(self.width)} widths")
+        return self
+
 
 class Evaluation(_Open):
     """Accuracies of one set of predictions, in percent; None where undefined (absent classes)."""
@@ -38,8 +45,14 @@ class Evaluation(_Open):
     iou: list[Percent | None]
     pixel_accuracy: Percent | None
     mean_accuracy: Percent | None
-    confusion: list[list[int]]  # rows truth, columns prediction, pixels
+    confusion: list[list[Pixels]]  # rows truth, columns prediction
     trimap: Trimap | None = None
+
+    @model_validator(mode="after")
+    def _confusion_is_square(self) -> "Evaluation":
+        if any(len(row) != len(self.confusion) for row in self.confusion):
+            raise ValueError("`confusion` has rows of another length than its number of rows")
+        return self
 
     @property
     def near_miou(self) -> float | None:
@@ -146,7 +159,7 @@ def read_result(results_dir: Path, run: str, profile: str) -> Result | None:
         return None
     except OSError as error:
         raise ReplicationError(f"{path}: can't be read ({error.strerror}); {_CURE}") from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError
         raise ReplicationError(f"{path}: not a JSON file ({error}); {_CURE}") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:

@@ -26,6 +26,15 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 
 
+def literal(text: str) -> str:
+    """Return others' words, such as a class's name, as matplotlib prints them unchanged.
+
+    It would typeset what stands between two dollars, and leave what begins with an underscore out
+    of legends.
+    """
+    return f" {text}".replace("$", r"\$") if text.startswith("_") else text.replace("$", r"\$")
+
+
 def save(figure: Figure, out: Path) -> list[Path]:
     """Write ``out``.png (150 dots an inch) and ``out``.pdf; ``out`` has no suffix. Return both."""
     import matplotlib as mpl

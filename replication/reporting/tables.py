@@ -29,6 +29,9 @@ _TEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 
@@ -93,8 +96,11 @@ def latex(comparison: Comparison, profile: str, link: str) -> str:
 
 
 def tex_escape(text: object) -> str:
-    """Escape what LaTeX would take for a command; a signed number becomes mathematics."""
-    plain = str(text)
+    """Escape what LaTeX would take for a command; a signed number becomes mathematics.
+
+    Lines are joined: an empty one would end the paragraph, and a caption may not hold two.
+    """
+    plain = re.sub(r"\s*[\r\n\v\f]\s*", " ", str(text))
     if re.fullmatch(r"[+-]\d+(\.\d+)?", plain):
         return f"${plain}$"
     return "".join(_TEX.get(character, character) for character in plain)

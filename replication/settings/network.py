@@ -16,11 +16,11 @@ class Recipe(Strict):
     """How a run learns: section 4.1 and 4.1.2 of the paper, and the authors' solver files."""
 
     policy: Literal["step", "poly"]
-    batch_size: Annotated[int, Field(ge=1)]
-    iterations: Annotated[int, Field(ge=1)]
-    base_lr: Annotated[float, Field(gt=0)]
+    batch_size: Annotated[int, Field(ge=1, le=2**20)]
+    iterations: Annotated[int, Field(ge=1, le=2**30)]
+    base_lr: Annotated[float, Field(gt=0, le=1e6)]
     power: Annotated[float, Field(gt=0)] = 0.9
-    step_size: Annotated[int, Field(ge=1)] = 2_000
+    step_size: Annotated[int, Field(ge=1, le=2**30)] = 2_000
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
@@ -38,7 +38,7 @@ class Head(Strict):
 
     kernel: Annotated[int, Field(ge=1, le=7)]
     rates: Annotated[list[Rate], Field(min_length=1)]
-    channels: Annotated[int, Field(ge=1)] | None
+    channels: Annotated[int, Field(ge=1, le=2**20)] | None
     average_pool: bool
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
@@ -63,7 +63,7 @@ class MultiScale(Strict):
             size. ``ports``: labels are resized to every branch's own size.
     """
 
-    scales: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+    scales: list[Annotated[float, Field(ge=1 / 64, le=1)]] = Field(
         default=[1.0, 0.75, 0.5], min_length=2
     )
     wiring: Literal["authors", "ports"] = "authors"

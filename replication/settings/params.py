@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from replication.crf.engine import EngineName
 from replication.crf.parameters import (
@@ -115,13 +115,32 @@ class Crf(Strict):
         )
 
 
+def _number_or_auto(value: object) -> object:
+    """Refuse what neither is, in one sentence for both."""
+    number = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if number or value == "auto":
+        return value
+    raise ValueError(f"`devices` is {value!r}; use a number from 1, or auto")
+
+
 class Params(Strict):
-    """``params.yaml``."""
+    """``params.yaml``.
+
+    Attributes:
+        devices: processes of a training on each node, a device each; ``auto``, every GPU.
+        num_nodes: machines of a training.
+        compile: whether torch.compile makes the network's kernels.
+        image_cache: MiB of decoded training images that a node keeps in memory.
+    """
 
     profile: Name
     seeds: Annotated[list[Seed], Field(min_length=1)]
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "32-true", "bf16-mixed"]
+    devices: Annotated[int | Literal["auto"], BeforeValidator(_number_or_auto)] = 1
+    num_nodes: Annotated[int, Field(ge=1)] = 1
+    compile: bool = False
+    image_cache: Annotated[int, Field(ge=0)] = 256
     jobs: Annotated[int, Field(ge=1)] | None = None
     data: Places
     crf: Crf

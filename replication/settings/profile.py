@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from replication.settings.base import Name, Strict
+from replication.settings.base import Factor, Name, Strict
 
 
 class Profile(Strict):
@@ -21,14 +21,14 @@ class Profile(Strict):
     data: Literal["sample", "folder", "official"]
     train_split: Literal["train", "trainaug"]
     width: Annotated[float, Field(gt=0, le=1)]
-    crop: Annotated[int, Field(ge=9)]
-    test_size: Annotated[int, Field(ge=9)]
-    iterations_factor: Annotated[float, Field(gt=0)]
-    batch_factor: Annotated[float, Field(gt=0)]
-    base_lr_factor: Annotated[float, Field(gt=0)]
-    resnet_iterations_factor: Annotated[float, Field(gt=0)] | None = None
-    resnet_base_lr_factor: Annotated[float, Field(gt=0)] | None = None
-    micro_batch: Annotated[int, Field(ge=1)]
+    crop: Annotated[int, Field(ge=9, le=2**15)]
+    test_size: Annotated[int, Field(ge=9, le=2**15)]
+    iterations_factor: Factor
+    batch_factor: Factor
+    base_lr_factor: Factor
+    resnet_iterations_factor: Factor | None = None
+    resnet_base_lr_factor: Factor | None = None
+    micro_batch: Annotated[int, Field(ge=1, le=2**20)]
     backbone: str
     resnet_backbone: str = "torchvision"
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # null: the run's own

@@ -13,6 +13,9 @@ from replication.errors import ReplicationError
 
 Model = TypeVar("Model", bound=BaseModel)
 _SHOWN = 80  # characters of a wrong value
+_LARGEST = 1 << 18  # bytes of a file; ours have under 10,000
+_MOST = 100_000  # values, those that aliases repeat counted each time
+_DEEPEST = 50
 
 
 class _OnceLoader(yaml.SafeLoader):
@@ -31,14 +34,59 @@ class _OnceLoader(yaml.SafeLoader):
         return node
 
 
+def _count(node: yaml.Node, counted: dict[int, int], depth: int = 1) -> int:
+    """Return how many values a node stands for, each alias followed.
+
+    A few lines of aliases to aliases stand for billions of values, and one that leads back to
+    itself for infinitely many.
+
+    Raises:
+        yaml.composer.ComposerError: more than `_MOST`, or deeper than `_DEEPEST`.
+    """
+    if id(node) in counted:
+        return counted[id(node)]
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        children = node.value
+    elif isinstance(node, yaml.MappingNode):
+        children = [child for pair in node.value for child in pair]
+    if depth > _DEEPEST:
+        said = f"values lie deeper than {_DEEPEST} levels, or lead back to themselves"
+        raise yaml.composer.ComposerError(None, None, said, node.start_mark)
+    total = 1 + sum(_count(child, counted, depth + 1) for child in children)
+    if total > _MOST:
+        said = f"aliases make more than {_MOST:,} values of it"
+        raise yaml.composer.ComposerError(None, None, said, node.start_mark)
+    counted[id(node)] = total
+    return total
+
+
+def _compose(text: str) -> Any:
+    """Return the plain data of a YAML text; fails in a dozen ways on a bad one."""
+    loader = _OnceLoader(text)
+    node = loader.get_single_node()
+    if node is None:
+        return None
+    _count(node, {})
+    return loader.construct_document(node)
+
+
 def read_yaml(path: Path) -> Any:
     """Read a YAML file as plain data (no tags that run code).
 
     Raises:
-        ReplicationError: the file is missing, can't be read or is not YAML.
+        ReplicationError: the file is missing, can't be read, is not YAML, or is larger, deeper or
+            of more values than settings can be.
     """
     try:
-        return _OnceLoader(path.read_text(encoding="utf-8")).get_single_data()
+        if path.stat().st_size > _LARGEST:
+            raise ReplicationError(
+                f"{path} has {path.stat().st_size:,} bytes, and settings at most {_LARGEST:,}; "
+                f"restore the file with `git checkout {path.name}`"
+            )
+        return _compose(path.read_text(encoding="utf-8"))
+    except ReplicationError:
+        raise
     except FileNotFoundError:
         raise ReplicationError(
             f"{path} does not exist; run this in the repository's root, or restore the file "
@@ -49,10 +97,12 @@ def read_yaml(path: Path) -> Any:
         raise ReplicationError(
             f"{path} can't be read ({reason}); make it a readable file"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # such as the ValueError of `2001-99-99`, a date that is none
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
-        problem = getattr(error, "problem", None) or getattr(error, "reason", "it can't be parsed")
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None)
+        if problem is None:
+            problem = f"it can't be parsed ({type(error).__name__})"
         raise ReplicationError(
             f"{path}{line} is not valid YAML: {problem}; correct it, or restore the file with "
             f"`git checkout {path.name}`"

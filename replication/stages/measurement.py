@@ -6,8 +6,10 @@ from typing import Any
 
 from replication.atomic import write_json, write_text
 from replication.plan import OUTPUT_STRIDE, Settings, evaluated_ids
-from replication.provenance import read_record
+from replication.provenance import read_record, sha256_folder
 from replication.stages.data import open_dataset
+
+SCORE_FILES = "*.np[yz]"
 
 
 def evaluate(settings: Settings, run: str) -> None:
@@ -52,7 +54,8 @@ def evaluate(settings: Settings, run: str) -> None:
                 "seed": seed,
                 **evaluation.measured,
                 "train": trained,
-                "score": read_record(places["scores"] / "score.json"),
+                "score": read_record(places["scores"] / "score.json")
+                | {"scores_sha256": sha256_folder(places["scores"], SCORE_FILES)},
                 "refine": refined,
             }
         )

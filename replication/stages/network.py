@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from replication.atomic import write_json
 from replication.errors import ReplicationError
 from replication.plan import Plan, Settings
-from replication.provenance import sha256_file
+from replication.provenance import read_record, sha256_file
 from replication.settings import IMAGENET
 from replication.stages.data import open_dataset
 from replication.stages.left_out import left_out
@@ -38,24 +40,37 @@ def imagenet(settings: Settings) -> None:
 
 
 def train(settings: Settings, run: str) -> None:
-    """Train ``run`` once for each seed: datasets/ -> runs/."""
+    """Train ``run`` once for each seed: datasets/ -> runs/.
+
+    One training of a run at a time: of several processes the first one holds its lock.
+    """
+    from replication.data.locks import alone
+    from replication.training.processes import is_first
     from replication.training.run import train as train_one
 
     if left_out(settings.leaves_out(run), settings.place("runs", run)):
         return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.params.seeds:
-        train_one(
-            plan,
-            dataset,
-            _initial_weights(settings, plan, seed),
-            seed,
-            out=settings.place("runs", run, seed),
-            checkpoints=settings.place("checkpoints", run, seed),
-            device=settings.params.device,
-            precision=settings.params.precision,
-        )
-    forget_other_seeds(settings, "runs", run)
+        checkpoints = settings.place("checkpoints", run, seed)
+        what = f"train run {run!r}, seed {seed}"
+        with alone(checkpoints, what) if is_first() else nullcontext():
+            train_one(
+                plan,
+                dataset,
+                _initial_weights(settings, plan, seed),
+                seed,
+                out=settings.place("runs", run, seed),
+                checkpoints=checkpoints,
+                device=settings.params.device,
+                precision=settings.params.precision,
+                devices=settings.params.devices,
+                num_nodes=settings.params.num_nodes,
+                compiled=settings.params.compile,
+                cache_mib=settings.params.image_cache,
+            )
+    if is_first():
+        forget_other_seeds(settings, "runs", run)
 
 
 def _initial_weights(settings: Settings, plan: Plan, seed: int) -> InitialWeights:
@@ -86,11 +101,25 @@ def score(settings: Settings, run: str) -> None:
         return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.params.seeds:
+        trained = settings.place("runs", run, seed)
+        _check_whole(trained)
         score_one(
             plan,
             dataset,
-            settings.place("runs", run, seed) / "weights.safetensors",
+            trained / "weights.safetensors",
             settings.place("scores", run, seed),
             device=settings.params.device,
             precision=settings.params.precision,
+        )
+    forget_other_seeds(settings, "scores", run)
+
+
+def _check_whole(trained: Path) -> None:
+    """Refuse weights that are not the bytes that training wrote: no checksum is in their file."""
+    record, weights = trained / "train.json", trained / "weights.safetensors"
+    if not record.is_file() or not weights.is_file():
+        return  # what is missing is named by who reads it
+    if read_record(record).get("weights_sha256") != sha256_file(weights):
+        raise ReplicationError(
+            f"{weights} is damaged: it is not what {record.name} says; train the run again"
         )

@@ -53,6 +53,9 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
 
     ``crops[k]`` is (image (3, size, size) float32 BGR minus the mean, label (size, size) uint8).
     The image is first resized by one of ``factors``, each as likely as any other.
+
+    Decoded images and labels are kept, up to ``cache`` bytes (4 a pixel), the first ones that come:
+    every epoch sees every image once, so that to let one go for another would gain nothing.
     """
 
     def __init__(
@@ -62,10 +65,14 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         size: int,
         seed: int,
         factors: Sequence[float] = (1.0,),
+        *,
+        cache: int = 0,
     ) -> None:
         self.dataset, self.size, self.seed = dataset, size, seed
         self.factors = tuple(factors)
         self.ids = dataset.ids(split)
+        self.room = cache  # bytes
+        self._kept: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def id_of(self, number: int) -> str:
         """Return the id of the image that crop ``number`` is cut from."""
@@ -80,11 +87,21 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         draw = np.random.default_rng((self.seed, 3, number))
         return self.factors[int(draw.integers(len(self.factors)))]
 
+    def _decoded(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return an image (H, W, 3) and its label (H, W), uint8, not to be written to."""
+        if name in self._kept:
+            return self._kept[name]
+        pixels = read_image(self.dataset.image_path(name))
+        label = read_label(self.dataset.label_path(name), self.dataset.num_classes)
+        if pixels.nbytes + label.nbytes <= self.room:
+            self.room -= pixels.nbytes + label.nbytes
+            self._kept[name] = pixels, label
+        return pixels, label
+
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         name = self.id_of(number)
         rng = np.random.default_rng((self.seed, 1, number))
-        pixels = read_image(self.dataset.image_path(name))
-        label = read_label(self.dataset.label_path(name), self.dataset.num_classes)
+        pixels, label = self._decoded(name)
         pixels, label = rescale(pixels, label, self.factor_of(number))
         image, label = pad(to_network_input(pixels), label, self.size)
         top, left = (int(rng.integers(side - self.size + 1)) for side in label.shape)
@@ -99,13 +116,22 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
 
 
 class From(Sampler[int]):
-    """The numbers ``start``, ``start + 1``, .. ``stop - 1``: the sequence from a resumed place."""
+    """The numbers ``start``, ``start + 1``, .. ``stop - 1``: the sequence from a resumed place.
 
-    def __init__(self, start: int, stop: int) -> None:
-        self.start, self.stop = start, stop
+    Of several ``processes``, ``rank`` gets its share of every batch of ``batch`` numbers: together
+    they see what one sees alone.
+    """
+
+    def __init__(
+        self, start: int, stop: int, batch: int = 1, *, rank: int = 0, processes: int = 1
+    ) -> None:
+        self.start, self.stop, self.batch = start, stop, batch
+        self.rank, self.share = rank, batch // processes
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.start, self.stop))
+        for first in range(self.start, self.stop, self.batch):
+            mine = first + self.rank * self.share
+            yield from range(mine, mine + self.share)
 
     # No length: Lightning counts the batches of a resumed epoch from its checkpoint, and would
     # take a shorter loader for one that has already ended.

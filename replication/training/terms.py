@@ -12,6 +12,7 @@ from torch import Tensor
 from replication.models.multi_scale import fuse, resize, scaled_side
 from replication.plan import OUTPUT_STRIDE, whole_divisor
 from replication.settings import MultiScale
+from replication.training import processes
 from replication.training.loss import shrink_labels
 
 
@@ -63,9 +64,10 @@ def divisors(labels: UInt8[Tensor, "B h w"], void: int, average: str) -> Float[T
     """Return what each image's summed loss is divided by.
 
     ``batch``: the valid positions of all images. ``image``: the image's own, times the number of
-    images; a batch of one gives the same either way. Never 0.
+    images; a batch of one gives the same either way. Never 0. Where several processes share a
+    batch, the images are those of all of them.
     """
     counts = (labels != void).sum((1, 2))
     if average == "batch":
-        return counts.sum().clamp(min=1).expand(len(labels)).float()
-    return counts.clamp(min=1).float() * len(labels)
+        return processes.summed(counts.sum()).clamp(min=1).expand(len(labels)).float()
+    return counts.clamp(min=1).float() * (len(labels) * processes.count())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from replication.errors import ReplicationError
+from replication.inference import store
 from replication.inference.store import (
     check_complete,
     read_scores,
@@ -168,3 +169,36 @@ def test_missing_and_stale_ids_are_named() -> None:
         check_complete("here", ["a", "b"], {"a", "c"}, "scores")
     with pytest.raises(ReplicationError, match=r"here: stale scores for 4 images \(c, d, e, ...\)"):
         check_complete("here", ["a"], set("acdef"), "scores")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_files_made_to_fill_the_memory_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    monkeypatch.setattr(store, "_FLOOR", 1 << 16)
+    zeros = np.zeros((2, 300, 300), np.float32)
+    path = tmp_path / "a.npz"
+    (np.savez_compressed if packed else np.savez)(path, scores=zeros)
+    if packed:
+        with pytest.raises(ReplicationError, match=r"unpacks to 720,\d+ bytes, and at most"):
+            read_scores(path)
+    else:
+        assert read_scores(path).shape == (2, 300, 300)
+
+
+@pytest.mark.parametrize(
+    "shape", ["(3, 1000000, 1000000)", "(3, 4)", "(9223372036854775807, 9, 9)"]
+)
+def test_a_header_that_promises_more_than_there_is(tmp_path: Path, shape: str) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (118 - len(header) - 1) + b"\n"
+    raw = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 48
+    (tmp_path / "a.npy").write_bytes(raw)
+    _complaint(tmp_path / "a.npy")
+
+
+def test_a_signalling_nan_is_named(tmp_path: Path) -> None:
+    scores = np.zeros((1, 2, 2))
+    scores.view(np.uint64)[0, 0, 0] = 0x7FF0_0000_0000_0001
+    np.save(tmp_path / "a.npy", scores)
+    assert "1 of 4 scores are NaN" in _complaint(tmp_path / "a.npy")

@@ -191,6 +191,37 @@ def test_thawed_it_is_torchs_batch_norm_and_its_state_goes_back() -> None:
     torch.testing.assert_close(learning.eval()(images), frozen(images))
 
 
+def test_filters_learn_the_same_with_batch_norm_in_them_and_keep_less() -> None:
+    """Against torch's batch norm in evaluation, which is a pass of its own and keeps its input."""
+    torch.manual_seed(0)
+    inside, apart = ResNet101(1 / 16), ResNet101(1 / 16)
+    with_statistics(inside)
+    apart.load_state_dict(inside.state_dict())
+    thaw(apart)
+    images = torch.randn(2, 3, 33, 33, dtype=torch.float64)
+    maps = []
+    for network in (inside.double(), apart.double().eval()):
+        kept: dict[int, int] = {}  # bytes by address: two layers may keep the same map
+
+        def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
+            if tensor.shape[0] == 2:  # of the images, and no filter
+                kept[tensor.data_ptr()] = tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = network(images).square().mean()
+        loss.backward()
+        maps.append(sum(kept.values()))
+    theirs = dict(apart.named_parameters())
+    for name, parameter in inside.named_parameters():
+        if parameter.requires_grad:
+            expected = theirs[name].grad
+            assert expected is not None
+            assert expected.any()
+            torch.testing.assert_close(parameter.grad, expected, rtol=1e-9, atol=1e-15, msg=name)
+    assert maps[0] < 0.7 * maps[1]
+
+
 def test_frozen_batch_norm_is_torchs_in_evaluation() -> None:
     theirs = nn.BatchNorm2d(6).eval()
     with_statistics(theirs)

@@ -42,3 +42,10 @@ def test_only_classes_that_occur_are_in_the_legend() -> None:
     legend = np.asarray(draw_overlay(image, np.ones((50, 400), np.uint8), NAMES, voc_palette()))
     coloured = {tuple(c) for c in legend[50:].reshape(-1, 3).tolist() if len(set(c)) > 1}
     assert coloured == {(128, 0, 0)}
+
+
+def test_names_with_line_breaks_and_without_end_fit_a_legend() -> None:
+    names = ["a\nb", "<b>" * 10_000]
+    label = np.array([[0, 1]], np.uint8)
+    picture = draw_overlay(np.zeros((1, 2, 3), np.uint8), label, names, voc_palette())
+    assert picture.width < 2_000

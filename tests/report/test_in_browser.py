@@ -142,6 +142,10 @@ def test_nothing_scrolls_sideways_but_boxes_of_tables(
 ) -> None:
     _show(browser, report / name, width)
     _open_details(browser)
+    browser.execute_script(  # the longest name of a run, in a wide letter
+        """for (const label of document.querySelectorAll("fieldset label.script-only"))
+        label.lastChild.textContent = "M".repeat(41)"""
+    )
     shown, needed = browser.execute_script(
         "const e = document.documentElement; return [e.clientWidth, e.scrollWidth]"
     )

@@ -29,6 +29,8 @@ HEAVY = ("torch", "lightning", "pandas", "matplotlib", "dvc")
         "replication.reporting.figure5",
         "replication.report.build",
         "replication.crf.search",
+        "replication.verification.verify",
+        "replication.doctor.examine",
     ],
 )
 def test_heavy_packages_stay_out(module: str) -> None:

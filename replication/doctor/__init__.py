@@ -1,0 +1,1 @@
+"""What is wrong with a set-up, and how to cure it: one line for each thing looked at."""

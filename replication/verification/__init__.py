@@ -1,0 +1,1 @@
+"""A result evaluated again from what it was made from, and compared figure by figure."""

@@ -1,0 +1,98 @@
+"""The benchmarks of speed at toy size: that they run and count rightly, never how fast they are."""
+
+import argparse
+import csv
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let `import table` work as it does for the scripts."""
+    monkeypatch.syspath_prepend(str(HERE))
+    return HERE
+
+
+def module(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+def rows(script: str, out: Path, *arguments: str) -> list[dict[str, Any]]:
+    command = [sys.executable, str(HERE / script), *arguments, "--device", "cpu", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    with out.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_training_at_toy_size(tmp_path: Path) -> None:
+    out = tmp_path / "training.csv"
+    runs = ["poly_b10_20k", "resnet_msc_coco_aug_aspp"]
+    options = ["--profile", "smoke", "--crop", "33", "--batch", "2", "--rounds", "2"]
+    found = rows("training.py", out, *runs, *options)
+    assert [(row["run"], row["way"]) for row in found] == [
+        (run, way) for run in runs for way in ("ours", "plain")
+    ]
+    for row in found:
+        assert float(row["images_per_second"]) == pytest.approx(
+            2 / float(row["seconds_an_update"]), rel=0.01
+        )
+        assert float(row["ratio_least"]) <= float(row["ratio"])
+        assert float(row["ratio"]) > 0
+        assert int(row["peak_memory_mib"]) > 100
+        assert (row["crop"], row["batch"], row["device"]) == ("33", "2", "cpu")
+        assert row["share_of_peak"] == ""
+    for plain in found[1::2]:
+        assert (plain["ratio"], plain["ratio_least"]) == ("1.0", "1.0")
+        assert plain["precision"] == "32-true"
+    again = rows("training.py", out, runs[0], *options[:-1], "1")
+    assert [row["rounds"] for row in again] == ["1", "1", "2", "2"]  # in place of the old rows
+
+
+def test_inference_at_toy_size(tmp_path: Path) -> None:
+    options = ["--profile", "smoke", "--images", "2", "--test-size", "65"]
+    (row,) = rows("inference.py", tmp_path / "inference.csv", "aspp_l", *options)
+    network, energies, crf = (
+        float(row[f"{part}_seconds"]) for part in ("network", "energies", "crf")
+    )
+    assert float(row["network_frames_per_second"]) == pytest.approx(1 / network, rel=0.05)
+    assert float(row["network_and_crf_frames_per_second"]) == pytest.approx(
+        1 / (network + energies + crf), rel=0.05
+    )
+    assert (row["paper_network_frames_per_second"], row["paper_crf_seconds"]) == ("8.0", "0.5")
+    assert row["images"] == "2"
+
+
+@pytest.mark.usefixtures("scripts")
+def test_operations_of_large_fov_by_hand() -> None:
+    """Table 1's LargeFOV at 321 pixels: two a weight and position; backward costs twice forward.
+
+    The gradient of the images is not asked for: the first layer's backward costs but once.
+    """
+    given = argparse.Namespace(profile="paper", crop=None, batch=None)
+    training = module("training")
+    plan = training.planned("poly_b10_20k", given)
+    layers = [(321, 3, 64), (321, 64, 64), (161, 64, 128), (161, 128, 128), (81, 128, 256)]
+    layers += [(81, 256, 256)] * 2 + [(41, 256, 512)] + [(41, 512, 512)] * 5
+    layers += [(41, 512, 1024)]
+    forward = sum(2 * 9 * before * after * side**2 for side, before, after in layers)
+    forward += 2 * 41**2 * (1024 * 1024 + 1024 * 21)
+    first = 2 * 9 * 3 * 64 * 321**2
+    assert training.flops_an_image(plan) == 3 * forward - first
+
+
+@pytest.mark.usefixtures("scripts")
+def test_batch_and_crop_are_those_asked_for() -> None:
+    training = module("training")
+    plan = training.planned("aspp_l", argparse.Namespace(profile="paper", crop=97, batch=4))
+    assert (plan.profile.crop, plan.recipe.batch_size, plan.micro_batch) == (97, 4, 4)
+    images, labels = training.crops(plan)
+    assert (images.shape, labels.shape) == ((4, 3, 97, 97), (4, 97, 97))
