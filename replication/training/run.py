@@ -12,15 +12,12 @@ from rich.console import Console
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from replication.atomic import atomic_path, write_json
 from replication.data.canonical import DataSet
 from replication.data.guard import refuse_overlap
 from replication.errors import ReplicationError
-from replication.models.checkpoint import own_palette, write_checkpoint
 from replication.models.deeplab import DeepLab, InitialWeights, build
-from replication.models.heads import field_of_view
 from replication.plan import Plan
-from replication.provenance import environment, peak_memory_mib, sha256_file
+from replication.provenance import sha256_file
 from replication.training.batches import crop_loader
 from replication.training.callbacks import Checkpoints, Curves, PlainIO, Progress
 from replication.training.device import (
@@ -33,6 +30,7 @@ from replication.training.device import (
 from replication.training.finite import LossWatch, check_weights
 from replication.training.loading import errors_in_one_line
 from replication.training.module import Segmentation
+from replication.training.outcome import make_record, write_run
 from replication.training.processes import Devices, Processes, choose_processes, lost
 from replication.training.resume import code_hash, finished_record, usable_checkpoint
 
@@ -157,7 +155,7 @@ def train(
     check_weights(model, updates)
     record: dict[str, Any] = {}
     if processes.writes:
-        record = _record(
+        record = make_record(
             plan=plan,
             dataset=dataset,
             weights=weights,
@@ -170,7 +168,7 @@ def train(
         if processes.count > 1:  # its speed is no other device's
             record["device"] = f"{processes.count} x {record['device']}"
         record |= {"processes": processes.count, "compiled": compiled, "fingerprint": fingerprint}
-        _write(out, plan=plan, dataset=dataset, model=model, curves=curves, record=record)
+        write_run(out, plan=plan, dataset=dataset, model=model, curves=curves, record=record)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return trainer.strategy.broadcast(record)
 
@@ -233,78 +231,3 @@ def _quiet() -> None:
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
     ):
         warnings.filterwarnings("ignore", text)
-
-
-def _record(
-    *,
-    plan: Plan,
-    dataset: DataSet,
-    weights: InitialWeights,
-    seed: int,
-    model: DeepLab,
-    saver: Checkpoints,
-    device: str,
-    precision: str,
-) -> dict[str, Any]:
-    recipe, head = plan.recipe, plan.head
-    seconds = saver.seconds
-    memory = peak_memory_mib()
-    if device == "cuda":
-        memory = torch.cuda.max_memory_allocated() / 2**20
-    return {
-        "run": plan.run,
-        "profile": plan.profile_name,
-        "seed": seed,
-        "configuration": plan.configuration(),
-        "data": {
-            "name": dataset.name,
-            "split": plan.train_split,
-            "images": len(dataset.ids(plan.train_split)),
-            "meta_sha256": sha256_file(dataset.root / "meta.json"),
-        },
-        "backbone": weights.record(),
-        "parameters": model.num_parameters(),
-        "field_of_view": max(field_of_view(head.kernel, rate) for rate in head.rates),
-        "updates": recipe.iterations,
-        "seconds": round(seconds, 3),
-        "images_per_second": round(recipe.iterations * recipe.batch_size / seconds, 3),
-        "peak_memory_mib": round(memory, 1),
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "threads": torch.get_num_threads(),
-        "precision": precision,
-        "environment": environment(),
-    }
-
-
-def _write(
-    out: Path,
-    *,
-    plan: Plan,
-    dataset: DataSet,
-    model: DeepLab,
-    curves: Curves,
-    record: dict[str, Any],
-) -> None:
-    """Write weights first and the record last: a record means that the run is whole."""
-    (out / "train.json").unlink(missing_ok=True)
-    write_checkpoint(
-        out / "weights.safetensors",
-        model.state_dict(),
-        run=plan.run,
-        profile=plan.profile_name,
-        seed=record["seed"],
-        data=dataset.name,
-        classes=list(dataset.classes),
-        palette=own_palette(dataset.palette),
-        test_size=plan.profile.test_size,
-        configuration=plan.configuration(),
-        hashes={
-            "data": record["data"]["meta_sha256"],
-            "initial_weights": record["backbone"]["sha256"],
-            "fingerprint": record["fingerprint"],
-        },
-    )
-    with atomic_path(out / "curve.tsv") as part:
-        curves.write(part)
-    record["weights_sha256"] = sha256_file(out / "weights.safetensors")
-    write_json(out / "train.json", record)
