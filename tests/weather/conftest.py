@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -177,6 +178,26 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         yield made
         assert made.process.stdin is not None
         made.process.stdin.close()
+
+
+@pytest.fixture
+def train_until_killed(host: Host) -> Callable[[Path], Path]:
+    """A function that trains in a root until there is a checkpoint, then kills; returns it."""
+
+    def train(root: Path) -> Path:
+        last = root / "checkpoints" / "toy" / RUN / f"seed_{SEED}" / "last.ckpt"
+
+        def kill(pid: int) -> None:
+            until = time.monotonic() + 120
+            while not last.is_file():
+                assert time.monotonic() < until
+                time.sleep(0.005)
+            os.kill(pid, signal.SIGKILL)
+
+        assert host(root, "stage", "train", RUN, disturb=kill).status == -signal.SIGKILL
+        return last
+
+    return train
 
 
 @contextmanager

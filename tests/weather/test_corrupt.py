@@ -2,11 +2,9 @@
 
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,19 +88,10 @@ def test_damage_is_named_and_mended_by_the_stage_that_made_it(
 
 
 def test_a_damaged_checkpoint_is_not_gone_on_from(
-    finished: Finished, host: Any, tmp_path: Path
+    finished: Finished, host: Any, train_until_killed: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     root = finished("train", tmp_path / "root").root
-    last = root / CHECKPOINTS / "last.ckpt"
-
-    def kill(pid: int) -> None:
-        until = time.monotonic() + 120
-        while not last.is_file():
-            assert time.monotonic() < until
-            time.sleep(0.005)
-        os.kill(pid, signal.SIGKILL)
-
-    assert host(root, "stage", "train", RUN, disturb=kill).status == -signal.SIGKILL
+    last = train_until_killed(root)
     flip(last)
     ended = host(root, "stage", "train", RUN)
     assert ended.status == 0, ended.said

@@ -1,6 +1,7 @@
 """A full disk while anything is written: one line, what is finished stays, then it goes on."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,13 +84,20 @@ def test_one_line_then_it_goes_on(
 
 
 def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(
-    finished: Callable[[str, Path], Settings], host: Any, disk: Disk, tmp_path: Path
+    *,
+    finished: Callable[[str, Path], Settings],
+    host: Any,
+    train_until_killed: Callable[[Path], Path],
+    disk: Disk,
+    tmp_path: Path,
 ) -> None:
     import torch
 
     root = finished("train", tmp_path / "root").root
     folder = root / "checkpoints"
-    size = 3 * checkpoint_size(host, root) // 2  # of one, while the next is written beside it
+    # room for one, and for half of the next that is written beside it
+    size = 3 * train_until_killed(root).stat().st_size // 2
+    shutil.rmtree(folder)
     with disk(folder, f"size={size}"):
         full = host(root, "stage", "train", RUN)
         assert full.status == 2, full.said
@@ -101,28 +109,6 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(
         again = host(root, "stage", "train", RUN)
         assert again.status == 0, again.said
         assert "goes on from update 3" in again.said
-
-
-def checkpoint_size(host: Any, root: Path) -> int:
-    """Return the bytes of a run's checkpoint: it trains until there is one, and is killed."""
-    import signal
-    import time
-
-    last = root / "checkpoints" / "toy" / RUN / f"seed_{SEED}" / "last.ckpt"
-
-    def kill(pid: int) -> None:
-        until = time.monotonic() + 120
-        while not last.is_file():
-            assert time.monotonic() < until
-            time.sleep(0.005)
-        os.kill(pid, signal.SIGKILL)
-
-    assert host(root, "stage", "train", RUN, disturb=kill).status == -signal.SIGKILL
-    size = last.stat().st_size
-    for path in last.parent.rglob("*"):
-        if path.is_file():
-            path.unlink()
-    return size
 
 
 def write(path: Path) -> None:
