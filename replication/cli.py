@@ -180,6 +180,23 @@ def runs(root: Root = HERE) -> None:
 
 
 @app.command()
+def compare(
+    run: Annotated[str, typer.Argument(help="A run with a result, such as one of your own.")],
+    base: Annotated[str, typer.Argument(help="The run that it is set against.")],
+    root: Root = HERE,
+) -> None:
+    """Print what RUN has over BASE, as Markdown: mean IOU with paired intervals, cost, classes."""
+    from replication.plan import load
+    from replication.reporting.against import against
+    from replication.reporting.evidence import Evidence
+
+    settings = load(root.resolve())
+    for name in (run, base):
+        settings.plan(name)  # an unknown name is refused here, with those that there are
+    typer.echo(against(Evidence(settings.place("results"), settings.name), run, base), nl=False)
+
+
+@app.command()
 def profile(
     name: Annotated[str, typer.Argument(help="smoke, demo, photos or paper.")],
     folder: Annotated[

@@ -17,3 +17,8 @@ def escape(text: object) -> str:
     line = " ".join(str(text).split())
     escaped = _SPECIAL.sub(lambda found: f"\\{found[0]}", line)
     return _ENTITY.sub(lambda found: _ENTITIES[found[0]], escaped)
+
+
+def row(*cells: str) -> str:
+    """Return a line of a table; ``cells`` are escaped already, or hold nothing to escape."""
+    return "| " + " | ".join(cells) + " |"

@@ -43,7 +43,7 @@ def test_help_names_every_command_and_imports_nothing_heavy(root: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     ).stdout
-    for name in ("runs", "profile", "predict", "stage", "sample", "crf", "doctor", "verify"):
+    for name in ("runs", "compare", "profile", "predict", "stage", "crf", "doctor", "verify"):
         assert re.search(rf"^  {name} ", shown, re.MULTILINE)
     assert "heavy []" in shown
 

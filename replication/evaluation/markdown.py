@@ -1,17 +1,13 @@
 """An evaluation as Markdown: the means, the classes, a few widths of the trimap."""
 
 from replication.evaluation.folder import Evaluation
-from replication.markdown import escape
+from replication.markdown import escape, row
 
 _WIDTHS = (1, 2, 5, 10, 20, 40)  # of the trimap's curve; the JSON holds all
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def to_markdown(evaluation: Evaluation) -> str:
@@ -21,27 +17,27 @@ def to_markdown(evaluation: Evaluation) -> str:
     if interval is not None and interval["miou"] is not None:
         low, high = interval["miou"]
         miou += f" [{low:.2f}, {high:.2f}]"
-    lines = [_row("measure", "%"), "| --- | ---: |", _row("mean IOU", miou)]
+    lines = [row("measure", "%"), "| --- | ---: |", row("mean IOU", miou)]
     lines += [
-        _row("pixel accuracy", _number(evaluation["pixel_accuracy"])),
-        _row("mean accuracy", _number(evaluation["mean_accuracy"])),
-        _row("frequency-weighted IOU", _number(evaluation["frequency_weighted_iou"])),
+        row("pixel accuracy", _number(evaluation["pixel_accuracy"])),
+        row("mean accuracy", _number(evaluation["mean_accuracy"])),
+        row("frequency-weighted IOU", _number(evaluation["frequency_weighted_iou"])),
         "",
-        _row("class", "IOU (%)", "accuracy (%)", "true pixels"),
+        row("class", "IOU (%)", "accuracy (%)", "true pixels"),
         "| --- | ---: | ---: | ---: |",
     ]
     names = evaluation.get("classes") or [str(k) for k in range(evaluation["num_classes"])]
     for k, (name, iou) in enumerate(zip(names, evaluation["per_class_iou"], strict=True)):
-        row = evaluation["confusion"][k]
-        accuracy = 100 * row[k] / sum(row) if sum(row) else None
-        lines.append(_row(escape(name), _number(iou), _number(accuracy), f"{sum(row):,}"))
+        true = evaluation["confusion"][k]
+        accuracy = 100 * true[k] / sum(true) if sum(true) else None
+        lines.append(row(escape(name), _number(iou), _number(accuracy), f"{sum(true):,}"))
     trimap = evaluation["trimap"]
     if trimap is not None:
         last = trimap["width"][-1]
         widths = sorted({w for w in _WIDTHS if w <= last} | {last})
-        lines += ["", _row("trimap width (pixels)", *map(str, widths))]
+        lines += ["", row("trimap width (pixels)", *map(str, widths))]
         lines.append("| --- |" + " ---: |" * len(widths))
-        lines.append(_row("mean IOU (%)", *(_number(trimap["miou"][w - 1]) for w in widths)))
+        lines.append(row("mean IOU (%)", *(_number(trimap["miou"][w - 1]) for w in widths)))
     foot = f"{evaluation['images']:,} images, one confusion matrix over all of them; "
     foot += f"label {evaluation['ignore_index']} is not counted."
     if interval is not None and interval["miou"] is not None:

@@ -76,8 +76,8 @@ def build(plan: Plan, num_classes: int, weights: InitialWeights, seed: int) -> D
             _copy(name, layer, *weights.layers[name], weights)
         if "fc6" in weights.layers and "fc7" in weights.layers:
             for branch in model.classifier.branches:
-                assert isinstance(branch, Branch)
-                _decimate(branch, weights, generator, plan.profile.decimation == "gathered")
+                if isinstance(branch, Branch):  # another kind has no fc6 to fill
+                    _decimate(branch, weights, generator, plan.profile.decimation == "gathered")
     return model
 
 
