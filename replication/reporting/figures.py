@@ -41,6 +41,7 @@ _MODULES = {
     "figure13": "before_after",  # Cityscapes
     "figure14": "figure14",
     "paper_against_ours": "dot_plot",
+    "claims": "claims_figure",
     "learning_curves": "curves",
 }
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
     *("figure2", "figure3", "figure4", "figure5", "before_after", "figure7", "figure8"),
     *("figure9", "figure10a", "figure10b", "figure11", "figure12", "figure13", "figure14"),
-    *("paper_against_ours", "learning_curves"),
+    *("paper_against_ours", "claims", "learning_curves"),
 ]
 Predict = Callable[..., None]
 

@@ -18,6 +18,8 @@ HEAVY = ("torch", "lightning", "pandas", "matplotlib", "dvc")
         "replication.reporting.claims_text",
         "replication.reporting.tables",
         "replication.reporting.before_after",
+        "replication.reporting.against",
+        "replication.reporting.claims_figure",
         "replication.reporting.dot_plot",
         "replication.reporting.figure2",
         "replication.reporting.figure7",
