@@ -7,7 +7,10 @@ from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
 # What a row is of: a new row takes the place of the old one that agrees in these.
-KEYS = ("run", "profile", "crop", "batch", "micro_batch", "way", "test_size", "images_of")
+KEYS = (
+    *("run", "profile", "crop", "batch", "micro_batch", "way", "rescale", "test_size"),
+    "images_of",
+)
 
 
 def place(what: str, device: str) -> Path:

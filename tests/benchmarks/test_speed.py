@@ -9,7 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from replication.models.weights import MEAN_BGR
 
 HERE = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -25,8 +29,11 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def rows(script: str, out: Path, *arguments: str) -> list[dict[str, Any]]:
-    command = [sys.executable, str(HERE / script), *arguments, "--device", "cpu", "--out", str(out)]
+def rows(
+    script: str, out: Path, *arguments: str, device: str | None = "cpu"
+) -> list[dict[str, Any]]:
+    command = [sys.executable, str(HERE / script), *arguments, "--out", str(out)]
+    command += [] if device is None else ["--device", device]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     with out.open(newline="", encoding="utf-8") as stream:
@@ -96,3 +103,50 @@ def test_batch_and_crop_are_those_asked_for() -> None:
     assert (plan.profile.crop, plan.recipe.batch_size, plan.micro_batch) == (97, 4, 4)
     images, labels = training.crops(plan)
     assert (images.shape, labels.shape) == ((4, 3, 97, 97), (4, 97, 97))
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
+    """Three images in VOC's layout, one smaller than the crop."""
+    root, rng = tmp_path / "voc", np.random.default_rng(0)
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    for name, (height, width) in {"a": (40, 50), "b": (50, 40), "c": (20, 60)}.items():
+        pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+        Image.fromarray(pixels).save(root / "JPEGImages" / f"{name}.jpg")
+        label = np.zeros((height, width), np.uint8)
+        Image.fromarray(label).save(root / "SegmentationClass" / f"{name}.png")
+    (root / "ImageSets" / "Segmentation" / "val.txt").write_text("c\na\nb\n")
+    return root
+
+
+def test_loading_at_toy_size(tmp_path: Path, voc: Path) -> None:
+    options = ["--folder", str(voc), "--images", "2", "--crop", "33", "--rounds", "1"]
+    found = rows("loading.py", tmp_path / "loading.csv", *options, device=None)
+    ways = ["torchvision", "ours", "ours, from the cache"]
+    assert [row["way"] for row in found] == 2 * ways
+    for three in (found[:3], found[3:]):
+        peer = float(three[0]["crops_a_second"])
+        for row in three:
+            assert row["images"] == "2"
+            assert float(row["ratio"]) == pytest.approx(
+                float(row["crops_a_second"]) / peer, rel=0.01, abs=0.01
+            )
+
+
+def test_torchvisions_way_cuts_the_crops_that_ours_does(
+    tmp_path: Path, voc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image of the crop's own size has one crop, mirrored or not: both ways must find it."""
+    monkeypatch.syspath_prepend(str(HERE))
+    loading = module("loading")
+    dataset = loading.as_train(voc, 2, tmp_path / "work")
+    image = np.random.default_rng(1).integers(0, 256, (33, 33, 3), np.uint8)
+    Image.fromarray(image).save(dataset.image_path("a"), format="PNG")
+    Image.fromarray(np.ones((33, 33), np.uint8)).save(dataset.label_path("a"))
+    theirs = loading.torchvisions(dataset, ["a"], 33, (1.0,))
+    for _ in range(4):
+        rgb, label = theirs(0)
+        assert (label.shape[-2:], set(label.flatten().tolist())) == ((33, 33), {1})
+        expected = image.transpose(2, 0, 1) - np.array(MEAN_BGR[::-1])[:, None, None]
+        assert any(np.allclose(rgb.numpy(), expected[:, :, ::step], atol=1e-3) for step in (1, -1))
