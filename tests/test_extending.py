@@ -32,15 +32,16 @@ def theirs(tmp_path: Path) -> Path:
     for name in ("params.yaml", "experiments.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     (run,) = blocks("yaml")
+    run = run.replace("aspp_wide", "aspp_of_the_page")  # a reader may have it already
     insert(tmp_path / "experiments.yaml", run + "\n", before="# What the other tables' runs share")
     return tmp_path
 
 
 def test_the_run_is_known_at_every_scale(theirs: Path) -> None:
     for profile, channels in (("paper", 1_024), ("demo", 128)):
-        plan = load(theirs, profile).plan("aspp_wide")
+        plan = load(theirs, profile).plan("aspp_of_the_page")
         assert (plan.head.rates, plan.head.channels) == ([6, 12, 24, 36], channels)
-    assert load(theirs, "paper").plan("aspp_wide").recipe.policy == "poly"
+    assert load(theirs, "paper").plan("aspp_of_the_page").recipe.policy == "poly"
 
 
 CHECK = """
@@ -56,7 +57,7 @@ from replication.plan import load
 from replication.training.recipe import parameter_groups
 
 assert Path(replication.__file__).is_relative_to(Path.cwd()), replication.__file__
-plan = load(Path.cwd(), "smoke").plan("aspp_wide")
+plan = load(Path.cwd(), "smoke").plan("aspp_of_the_page")
 vgg = VGG16(plan.profile.width).convolutions()
 layers = {name: (layer.weight.detach(), layer.bias.detach()) for name, layer in vgg.items()}
 inputs = layers["conv5_3"][0].shape[0]
