@@ -1,4 +1,4 @@
-"""What a whole run leaves: its record, its curve, the rates it stepped with; and that it is kept."""
+"""What a whole run leaves: its record, its curve, the rates it stepped with; it is kept."""
 
 import json
 from typing import Any
