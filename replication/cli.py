@@ -16,6 +16,8 @@ from replication.errors import ReplicationError, lack, one_line
 from replication.evaluation.cli import evaluate
 from replication.predict.cli import predict
 from replication.rehearsal.cli import estimate, rehearse
+from replication.stage_cli import HERE, Root
+from replication.stage_cli import app as stage
 from replication.submit.cli import submit
 from replication.verification.cli import verify
 
@@ -26,10 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
-)
-stage = typer.Typer(
-    help="Run one stage of dvc.yaml by hand, with params.yaml's profile.",
-    no_args_is_help=True,
 )
 sample = typer.Typer(
     help="Make the embedded sample again (only needed to change it).", no_args_is_help=True
@@ -45,90 +43,8 @@ app.command("estimate")(estimate)
 app.command("verify")(verify)
 app.command("doctor")(doctor)
 
-Root = Annotated[
-    Path, typer.Option(help="Folder with params.yaml, experiments.yaml and profiles/.")
-]
-Run = Annotated[str, typer.Argument(help="A run of experiments.yaml, such as aspp_l.")]
-Data = Annotated[str, typer.Argument(help="A data set of experiments.yaml, such as voc2012.")]
-HERE = Path()
 TERMINATED = 128 + signal.SIGTERM
 STOPPED: dict[object, str] = {128 + signal.SIGINT: "interrupted", TERMINATED: "terminated"}
-
-
-def _in_turn(name: str, root: Path, *arguments: str) -> None:
-    from replication import stages
-    from replication.plan import load
-
-    getattr(stages, name)(load(root.resolve()), *arguments)
-
-
-@stage.command("fetch")
-def stage_fetch(data: Data, root: Root = HERE) -> None:
-    """Fetch and verify the archives of data set DATA (resumes; tries mirrors in turn)."""
-    _in_turn("fetch", root, data)
-
-
-@stage.command("prepare")
-def stage_prepare(data: Data, root: Root = HERE) -> None:
-    """Unpack DATA, check every label, and write the canonical layout to datasets/."""
-    _in_turn("prepare", root, data)
-
-
-@stage.command("imagenet")
-def stage_imagenet(root: Root = HERE) -> None:
-    """Note which ImageNet weights runs start from, so that other weights train them again."""
-    _in_turn("imagenet", root)
-
-
-@stage.command("train")
-def stage_train(run: Run, root: Root = HERE) -> None:
-    """Train RUN for every seed; goes on from the last checkpoint after a break."""
-    _in_turn("train", root, run)
-
-
-@stage.command("score")
-def stage_score(run: Run, root: Root = HERE) -> None:
-    """Write RUN's class scores for every val image, at output stride 8."""
-    _in_turn("score", root, run)
-
-
-@stage.command("search")
-def stage_search(
-    name: Annotated[str, typer.Argument(help="A search of experiments.yaml, such as vgg_aspp.")],
-    root: Root = HERE,
-) -> None:
-    """Search the CRF's parameters on the scores of the run that search NAME names."""
-    _in_turn("search", root, name)
-
-
-@stage.command("refine")
-def stage_refine(run: Run, root: Root = HERE) -> None:
-    """Refine RUN's scores by the fully connected CRF into palette PNGs."""
-    _in_turn("refine", root, run)
-
-
-@stage.command("evaluate")
-def stage_evaluate(run: Run, root: Root = HERE) -> None:
-    """Measure RUN's mean IOU before and after the CRF into results/."""
-    _in_turn("evaluate", root, run)
-
-
-@stage.command("tables")
-def stage_tables(root: Root = HERE) -> None:
-    """Write tables 1 to 9 beside the paper's; runs without a result say `not run`."""
-    _in_turn("tables", root)
-
-
-@stage.command("figures")
-def stage_figures(root: Root = HERE) -> None:
-    """Draw every figure that what is on disk allows, with captions.json, to figures/."""
-    _in_turn("figures", root)
-
-
-@stage.command("report")
-def stage_report(root: Root = HERE) -> None:
-    """Build the web report from results, searches, tables, figures and images on disk."""
-    _in_turn("report", root)
 
 
 @app.command()

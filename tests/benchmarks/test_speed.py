@@ -85,23 +85,22 @@ def test_operations_of_large_fov_by_hand() -> None:
     The gradient of the images is not asked for: the first layer's backward costs but once.
     """
     given = argparse.Namespace(profile="paper", crop=None, batch=None)
-    training = module("training")
-    plan = training.planned("poly_b10_20k", given)
+    plan = module("workload").planned("poly_b10_20k", given)
     layers = [(321, 3, 64), (321, 64, 64), (161, 64, 128), (161, 128, 128), (81, 128, 256)]
     layers += [(81, 256, 256)] * 2 + [(41, 256, 512)] + [(41, 512, 512)] * 5
     layers += [(41, 512, 1024)]
     forward = sum(2 * 9 * before * after * side**2 for side, before, after in layers)
     forward += 2 * 41**2 * (1024 * 1024 + 1024 * 21)
     first = 2 * 9 * 3 * 64 * 321**2
-    assert training.flops_an_image(plan) == 3 * forward - first
+    assert module("operations").flops_an_image(plan) == 3 * forward - first
 
 
 @pytest.mark.usefixtures("scripts")
 def test_batch_and_crop_are_those_asked_for() -> None:
-    training = module("training")
-    plan = training.planned("aspp_l", argparse.Namespace(profile="paper", crop=97, batch=4))
+    workload = module("workload")
+    plan = workload.planned("aspp_l", argparse.Namespace(profile="paper", crop=97, batch=4))
     assert (plan.profile.crop, plan.recipe.batch_size, plan.micro_batch) == (97, 4, 4)
-    images, labels = training.crops(plan)
+    images, labels = workload.crops(plan)
     assert (images.shape, labels.shape) == ((4, 3, 97, 97), (4, 97, 97))
 
 

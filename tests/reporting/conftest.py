@@ -111,6 +111,12 @@ def demo_results(tmp_path: Path, make_result: MakeResult) -> Path:
 
 
 @pytest.fixture
+def out(demo_results: Path) -> Path:
+    """``tables/demo`` beside `demo_results`, not made yet."""
+    return demo_results.parents[1] / "tables" / "demo"
+
+
+@pytest.fixture
 def write_counted(tmp_path: Path, make_result: MakeResult) -> Callable[..., Path]:
     """A function that writes a result with counts of images: right in a given share of pixels.
 

@@ -1,69 +1,26 @@
-"""`replication evaluate` as anyone would call it: figures, formats, each mistake in one line."""
+"""`replication evaluate`: its figures against independent ones, its options, its formats."""
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
 from PIL import Image
 from scipy.ndimage import maximum_filter
-from typer.testing import CliRunner
 
-from replication.cli import app
 from replication.data.labels import write_label
-from replication.errors import ReplicationError
 from replication.evaluation.folder import Options, evaluate_folder
 from replication.evaluation.run import best_class
 from replication.inference.enlarge import enlarge
 from replication.inference.store import read_scores
 
-SIZES = {"a": (20, 31), "b": (17, 12), "c": (40, 33)}
+SIZES = {"a": (20, 31), "b": (17, 12), "c": (40, 33)}  # as the fixture folders has them
 KEYS = {
     "miou", "per_class_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "images",
     "confusion", "trimap", "confidence_interval", "num_classes", "ignore_index",
 }  # fmt: skip
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Predictions and labels of three images: classes 0, 1, 2 of 4; 255 is void."""
-    rng = np.random.default_rng(0)
-    guessed, true = tmp_path / "predictions", tmp_path / "labels"
-    for name, size in SIZES.items():
-        truth = rng.integers(0, 3, size).astype(np.uint8)
-        truth[5:8, 3:6] = 255
-        write_label(true / f"{name}.png", truth)
-        guess = np.where(rng.random(size) < 0.5, truth % 255, rng.integers(0, 3, size))
-        write_label(guessed / f"{name}.png", guess.astype(np.uint8))
-    return guessed, true
-
-
-def call(folders: tuple[Path, Path], *more: str, classes: int = 4) -> Result:
-    predictions, labels = map(str, folders)
-    arguments = ["evaluate", "--predictions", predictions, "--labels", labels]
-    return CliRunner().invoke(app, [*arguments, "--num-classes", str(classes), *more])
-
-
-def figures(folders: tuple[Path, Path], *more: str, classes: int = 4) -> dict[str, Any]:
-    done = call(folders, *more, classes=classes)
-    assert done.exit_code == 0, done.output
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def refused(folders: tuple[Path, Path], *more: str, classes: int = 4) -> str:
-    done = call(folders, *more, classes=classes)
-    assert isinstance(done.exception, ReplicationError), done.output
-    assert done.stdout == ""
-    message = str(done.exception)
-    assert "\n" not in message
-    return message
 
 
 def read(path: Path) -> np.ndarray:
@@ -103,7 +60,7 @@ def independently(
     return whole, curve
 
 
-def test_figures_equal_an_independent_computation(folders: tuple[Path, Path]) -> None:
+def test_figures_equal_an_independent_computation(folders: tuple[Path, Path], figures: Any) -> None:
     found = figures(folders)
     assert set(found) == KEYS
     whole, curve = independently(folders, 4, list(range(1, 41)))
@@ -122,7 +79,9 @@ def test_figures_equal_an_independent_computation(folders: tuple[Path, Path]) ->
     assert interval == {"level": 95.0, "resamples": 1000, "seed": 0}
 
 
-def test_real_predictions_equal_an_independent_computation(shared: Path, tmp_path: Path) -> None:
+def test_real_predictions_equal_an_independent_computation(
+    shared: Path, tmp_path: Path, figures: Any
+) -> None:
     """Mean IOU and all forty widths to 1e-9, on enlarged scores of a real network."""
     root = shared / "data" / "voc100"
     folders = tmp_path / "predictions", tmp_path / "labels"
@@ -162,7 +121,7 @@ def grown(void: np.ndarray) -> np.ndarray:
     return high
 
 
-def test_options_are_obeyed(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_options_are_obeyed(folders: tuple[Path, Path], tmp_path: Path, figures: Any) -> None:
     plain = figures(folders, "--trimap", "0", "--bootstrap", "0")
     assert plain["trimap"] is None
     assert plain["confidence_interval"] is None
@@ -178,7 +137,7 @@ def test_options_are_obeyed(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert figures(folders, "--classes", str(names))["classes"] == ["sky", "sea", "sand", "ship"]
 
 
-def test_another_void_label(folders: tuple[Path, Path]) -> None:
+def test_another_void_label(folders: tuple[Path, Path], figures: Any, refused: Any) -> None:
     expected = figures(folders)
     for path in folders[1].glob("*.png"):
         label = read(path).copy()
@@ -191,7 +150,9 @@ def test_another_void_label(folders: tuple[Path, Path]) -> None:
     assert "value 9 (9 pixels) is outside the 4 classes and is not void (255)" in refused(folders)
 
 
-def test_grey_predictions_are_read_as_palette_ones(folders: tuple[Path, Path]) -> None:
+def test_grey_predictions_are_read_as_palette_ones(
+    folders: tuple[Path, Path], figures: Any
+) -> None:
     expected = figures(folders)
     for path in folders[0].glob("*.png"):
         Image.fromarray(read(path).copy()).save(path)
@@ -210,7 +171,7 @@ def test_several_processes_give_the_same(folders: tuple[Path, Path]) -> None:
     assert one["images"] == 603
 
 
-def test_out_and_markdown(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_out_and_markdown(folders: tuple[Path, Path], tmp_path: Path, call: Any) -> None:
     names = tmp_path / "classes.txt"
     names.write_text("sky\nsea\nsand | mud\nship\n")
     out = tmp_path / "new" / "mine.json"
@@ -229,117 +190,7 @@ def test_out_and_markdown(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert "trimap" not in bare
 
 
-Change = Callable[[Path, Path], Any]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            lambda p, _: write_label(p / "b.png", np.zeros((12, 17), np.uint8)),
-            r"b.png: 12x17 pixels, and its true label has 17x12",
-        ),
-        (
-            lambda p, _: write_label(p / "b.png", np.full((17, 12), 4, np.uint8)),
-            "b.png: value 4 (204 pixels) is outside the 4 classes",
-        ),
-        (
-            lambda p, _: write_label(p / "b.png", np.full((17, 12), 255, np.uint8)),
-            "b.png: value 255 (204 pixels) is outside the 4 classes",
-        ),
-        (
-            lambda _, t: write_label(t / "b.png", np.full((17, 12), 7, np.uint8)),
-            "b.png: in its true label, value 7 (204 pixels)",
-        ),
-        (
-            lambda p, _: Image.new("RGB", (12, 17)).save(p / "b.png"),
-            "predictions/b.png: the label is RGB, colours in place of class indices",
-        ),
-        (
-            lambda _, t: Image.new("RGB", (12, 17)).save(t / "b.png"),
-            "labels/b.png: the label is RGB, colours in place of class indices",
-        ),
-        (lambda p, _: (p / "b.png").write_bytes(b"nonsense"), "b.png: the label is no PNG"),
-        (
-            lambda p, _: (p / "b.png").write_bytes((p / "b.png").read_bytes()[:90]),
-            "b.png: the label PNG is broken or cut short",
-        ),
-        (lambda p, _: (p / "b.png").unlink(), "no prediction for 1 of 3 images (b)"),
-        (lambda _, t: (t / "b.png").unlink(), "1 predictions have no label (b)"),
-        (
-            lambda p, _: [f.rename(f.with_suffix(".jpg")) for f in p.glob("*")],
-            "predictions: no predictions, ID.png, in this folder (it holds 3 other files",
-        ),
-        (lambda _, t: [f.unlink() for f in t.glob("*")], "labels: no labels, ID.png, in this"),
-        (lambda p, _: p.rename(p.with_name("elsewhere")), "predictions: the folder can't be read"),
-    ],
-)
-def test_bad_input_is_named_and_nothing_is_written(
-    folders: tuple[Path, Path], tmp_path: Path, change: Change, said: str
-) -> None:
-    out = tmp_path / "out" / "mine.json"
-    change(*folders)
-    assert said in refused(folders, "--out", str(out))
-    assert not out.parent.exists()
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (None, "ids.txt: the list of ids can't be read"),
-        ("", "ids.txt: the list of ids is empty"),
-        ("a\nb\na\n", "ids.txt: id `a` is listed 2 times"),
-        ("labels/a.png\n", "ids.txt: `labels/a.png` is no id"),
-        ("a\nzebra\n", "labels: no label for 1 of 2 images (zebra)"),
-    ],
-)
-def test_bad_lists_of_ids_are_named(
-    folders: tuple[Path, Path], tmp_path: Path, content: str | None, said: str
-) -> None:
-    path = tmp_path / "ids.txt"
-    if content is not None:
-        path.write_text(content)
-    assert said in refused(folders, "--ids", str(path))
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (("--num-classes", "0"), "--num-classes is 0; it must be 1 to 256"),
-        (("--ignore-index", "256"), "--ignore-index is 256"),
-        (("--trimap", "128"), "--trimap is 128; it must be 0 to 127"),
-        (("--bootstrap", "-1"), "--bootstrap is -1"),
-        (("--seed", "-1"), "--seed is -1"),
-        (("--jobs", "0"), "`jobs` is 0"),
-        (("--out", "."), "--out . is a folder"),
-        (("--classes", "nowhere.txt"), "nowhere.txt: the classes can't be read"),
-    ],
-)
-def test_bad_options_are_named(
-    folders: tuple[Path, Path], more: tuple[str, ...], said: str
-) -> None:
-    assert said in refused(folders, *more)
-
-
-def test_another_number_of_class_names_is_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    (tmp_path / "classes.txt").write_text("sky\nsea\n")
-    assert "2 class names, and --num-classes is 4" in refused(
-        folders, "--classes", str(tmp_path / "classes.txt")
-    )
-
-
-def test_a_failure_leaves_an_older_file_as_it_was(
-    folders: tuple[Path, Path], tmp_path: Path
-) -> None:
-    out = tmp_path / "mine.json"
-    call(folders, "--out", str(out))
-    before = out.read_bytes()
-    (folders[0] / "b.png").unlink()
-    refused(folders, "--out", str(out))
-    assert out.read_bytes() == before
-
-
-def test_all_void_is_null(tmp_path: Path) -> None:
+def test_all_void_is_null(tmp_path: Path, call: Any, figures: Any) -> None:
     write_label(tmp_path / "p" / "a.png", np.zeros((4, 5), np.uint8))
     write_label(tmp_path / "t" / "a.png", np.full((4, 5), 255, np.uint8))
     found = figures((tmp_path / "p", tmp_path / "t"))
@@ -347,17 +198,3 @@ def test_all_void_is_null(tmp_path: Path) -> None:
     assert set(found["trimap"]["miou"]) == {None}
     assert found["confidence_interval"]["miou"] is None
     assert "| mean IOU | - |" in call((tmp_path / "p", tmp_path / "t"), "--markdown").stdout
-
-
-def test_a_mistake_exits_with_status_2_and_no_torch_is_loaded(
-    folders: tuple[Path, Path],
-) -> None:
-    command = [sys.executable, "-m", "replication", "evaluate", "--predictions", str(folders[0])]
-    command += ["--labels", str(folders[1]), "--num-classes"]
-    done = subprocess.run([*command, "2"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith("error: ")
-    code = f"import sys; sys.argv = {command[2:]!r} + ['4']\nfrom replication.cli import app\n"
-    code += "app(standalone_mode=False); print('torch' in sys.modules, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "False"
