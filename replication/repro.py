@@ -10,12 +10,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import chain
 from pathlib import Path
 
 from replication.errors import ReplicationError
 from replication.plan import Settings
+from replication.process_groups import ProcessGroups
 from replication.settings import IMAGENET
 
 FIRST = ("prepare", "imagenet")  # with what they need: no two runs share anything else unmade
@@ -89,22 +90,29 @@ def repro(settings: Settings, jobs: int, cores: int) -> None:
     Raises:
         ReplicationError: a stage failed; its own words stand above.
     """
+    groups = ProcessGroups()
     if jobs > 1 and _changed(settings.root):
         share = str(max(1, cores // jobs))
         limits = dict.fromkeys(
             ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), share
         )
-        _look([_dvc(settings.root, FIRST, {}, "")])
+        _look([_dvc(groups, settings.root, FIRST, {}, "")])
         for wave in waves(settings, jobs):
-            with ThreadPoolExecutor(len(wave)) as pool:
+            with ThreadPoolExecutor(len(wave)) as pool, groups.told():
                 tasks = [
                     pool.submit(
-                        _dvc, settings.root, ["--single-item", *targets], limits, f"{number}| "
+                        _dvc,
+                        groups,
+                        settings.root,
+                        ["--single-item", *targets],
+                        limits,
+                        f"{number}| ",
                     )
                     for number, targets in enumerate(wave, start=1)
                 ]
+                wait(tasks)
             _look(task.result() for task in tasks)
-    _look([_dvc(settings.root, [], {}, "")])
+    _look([_dvc(groups, settings.root, [], {}, "")])
 
 
 def _changed(root: Path) -> bool:
@@ -112,21 +120,20 @@ def _changed(root: Path) -> bool:
     return subprocess.run(command, cwd=root, check=False).returncode != 0
 
 
-def _dvc(root: Path, arguments: Sequence[str], limits: Mapping[str, str], mark: str) -> int:
-    """Run `dvc repro`; print its lines after ``mark``; return its status."""
+def _dvc(
+    groups: ProcessGroups,
+    root: Path,
+    arguments: Sequence[str],
+    limits: Mapping[str, str],
+    mark: str,
+) -> int:
+    """Run `dvc repro`; print its lines after ``mark``, if there is one; return its status."""
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *arguments]
     environment = {**os.environ, **limits}
-    if not mark:
-        return subprocess.run(command, cwd=root, env=environment, check=False).returncode
-    with subprocess.Popen(
-        command,
-        cwd=root,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
+    with groups.running(command, root, environment, piped=bool(mark)) as process:
+        if not mark:
+            with groups.told():
+                return process.wait()
         assert process.stdout is not None
         for line in process.stdout:
             if line.strip() and not line.startswith(_QUIET):

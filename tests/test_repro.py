@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from replication.repro import processes, repro
 
 ROOT = Path(__file__).resolve().parents[1]
 STUB = """#!{python}
-import sys, time
+import os, sys, time
 from pathlib import Path
 _, stage, *name = sys.argv[1:]
 name = name[0] if name else ""
@@ -29,6 +32,9 @@ places = {{
 }}
 with open("said", "a") as log:
     print(stage, name, file=log)
+if Path("hang").exists() and stage == "train":
+    Path(f"hanging_{{name}}").write_text(str(os.getpid()))
+    time.sleep(600)
 if Path("broken").exists() and (stage, name) == ("score", "aspp_l"):
     sys.exit("error: the disk is full")
 partners = {{"aspp_l": "train resnet_coco", "resnet_coco": "train aspp_l"}}
@@ -120,6 +126,45 @@ def test_a_stage_that_fails_is_named_and_what_is_made_stays(
     repro(load(workspace), jobs=2, cores=2)
     assert "score aspp_l" in said(workspace)
     assert not [line for line in said(workspace) if line.startswith(("train aspp_l", "prepare"))]
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def await_(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_it_alone_ends_the_stages_too(
+    workspace: Path, jobs: int, kind: signal.Signals
+) -> None:
+    (workspace / "hang").touch()
+    command = [sys.executable, "-m", "replication", "repro", "--jobs", str(jobs)]
+    process = subprocess.Popen(
+        [*command, "--root", str(workspace)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    await_(lambda: len(list(workspace.glob("hanging_*"))) == jobs)
+    await_(lambda: all(path.read_text() for path in workspace.glob("hanging_*")))
+    process.send_signal(kind)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 128 + kind
+    assert told.splitlines()[-1].endswith("run the same command again to go on")
+    for path in workspace.glob("hanging_*"):
+        pid = int(path.read_text())
+        await_(lambda pid=pid: gone(pid))  # type: ignore[misc]
+    (workspace / "hang").unlink()
+    repro(load(workspace), jobs=2, cores=2)  # no lock is left
+    assert "report " in said(workspace)
 
 
 @pytest.mark.parametrize(
