@@ -60,7 +60,6 @@ def make(context: Context) -> Caption:
     runs = tuple(dict.fromkeys(run for part in measured for run in part.runs))
     note = claims_note(context.results(runs), context.profile)
     save(_draw(lines, note), context.out("claims"))
-    ratios = sum(one.claim.kind == "ratio" for one in judged)
     return Caption(
         name="claims",
         title="The paper's claims against ours",
@@ -68,7 +67,7 @@ def make(context: Context) -> Caption:
             f"What the paper says one thing adds to another, in points of mean IOU (open diamond), "
             f"and what we find (a mark by verdict, {len(measured)} of {len(parts)} have been run), "
             f"{note}. Bars: 95 % intervals over {RESAMPLES:,} resamplings of the images, both runs "
-            f"on the same ones. {ratios} on training speed: in the table of claims."
+            "on the same ones. What is claimed of training speed stands in the table of claims."
         ),
         alt=_in_words(measured),
         runs=runs,
@@ -77,18 +76,20 @@ def make(context: Context) -> Caption:
 
 
 def lay_out(judged: Sequence[JudgedClaim]) -> list[Line]:
-    """Return the lines: every difference under the table or figure that it is from."""
-    lines: list[Line] = []
-    source = None
+    """Return the lines: every difference under the table or figure that it is from.
+
+    A table of which nothing has been run (a profile may leave its runs out) is left out.
+    """
+    by_source: dict[str, list[Line]] = {}
     for one in judged:
         if one.claim.kind == "ratio":
             continue
-        if one.claim.source != source:
-            source = one.claim.source
-            head = " and ".join(source)
-            lines.append(Line(head[0].upper() + head[1:], None))
         texts = [one.claim.text] if len(one.parts) == 1 else [part.text for part in one.parts]
-        lines += map(Line, texts, one.parts)
+        by_source.setdefault(" and ".join(one.claim.source), []).extend(map(Line, texts, one.parts))
+    lines: list[Line] = []
+    for source, own in by_source.items():
+        if any(line.part is not None and line.part.ours is not None for line in own):
+            lines += [Line(source[0].upper() + source[1:], None), *own]
     return lines
 
 

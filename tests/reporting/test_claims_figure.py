@@ -41,6 +41,9 @@ def test_every_number_of_the_claims_is_on_its_line(measured: Context, tmp_path: 
     for line in axis.lines[1:]:  # after zero
         x, y = (np.asarray(values, dtype=float).tolist() for values in line.get_data())
         drawn.setdefault(round(y[0]), []).append((str(line.get_marker()), x))
+    sources = {row["source"] for row in written if row["ours"]}
+    assert len(sources) < len({row["source"] for row in written})
+    written = [row for row in written if row["source"] in sources]
     places = [place for place, line in enumerate(lines) if line.part is not None]
     assert len(places) == len(written)
     marks = {verdict.value: mark for verdict, (_, mark) in claims_figure._MARKS.items()}
@@ -60,8 +63,8 @@ def test_every_number_of_the_claims_is_on_its_line(measured: Context, tmp_path: 
 
 def test_what_has_not_been_run_says_so(measured: Context) -> None:
     caption = claims_figure.make(measured)
-    total = sum(len(c.effects) or 1 for c in reported.load().claims if c.kind != "ratio")
-    assert f"of {total} have been run" in caption.caption
+    # Of 6, 4 and 4 differences in tables 1 to 3: LargeFOV's CRF; two over the step; ASPP-L twice.
+    assert "5 of 14 have been run" in caption.caption
     assert "verdicts hold for these images alone" in caption.caption
     assert set(caption.runs) == {"poly_b30_6k", "poly_b10_20k", "aspp_l", "fov_3x3_r12"}
     first = measured.out("claims.png").read_bytes()
