@@ -149,9 +149,12 @@ def test_a_signal_to_it_alone_ends_the_stages_too(
     workspace: Path, jobs: int, kind: signal.Signals
 ) -> None:
     (workspace / "hang").touch()
-    command = [sys.executable, "-m", "replication", "repro", "--jobs", str(jobs)]
+    # What a shell starts in the background ignores SIGINT, this test's runner perhaps too.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from replication.cli import main; main()"
+    options = ["repro", "--jobs", str(jobs), "--root", str(workspace)]
     process = subprocess.Popen(
-        [*command, "--root", str(workspace)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *options], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
     await_(lambda: len(list(workspace.glob("hanging_*"))) == jobs)
     await_(lambda: all(path.read_text() for path in workspace.glob("hanging_*")))

@@ -32,6 +32,13 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 class Browser(Chrome):
     """Chromium with the steps that tests take."""
 
+    def get(self, url: str) -> None:
+        """Open an address; the driver may come back while the page before it is still there."""
+        self.execute_script("window.before = true")
+        super().get(url)
+        there = "return window.before === undefined && document.readyState === 'complete'"
+        self.wait_for(lambda: bool(self.execute_script(there)))
+
     def show(self, page: Path, width: int = 1280, theme: str = "light") -> None:
         """Open a page of a given width in a theme that the system prefers; forget any choice."""
         self.execute_cdp_cmd(
