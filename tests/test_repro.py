@@ -136,7 +136,7 @@ def gone(pid: int) -> bool:
     return False
 
 
-def await_(condition: Callable[[], bool], seconds: float = 60) -> None:
+def await_(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -159,7 +159,7 @@ def test_a_signal_to_it_alone_ends_the_stages_too(
     await_(lambda: len(list(workspace.glob("hanging_*"))) == jobs)
     await_(lambda: all(path.read_text() for path in workspace.glob("hanging_*")))
     process.send_signal(kind)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=90)
     assert process.returncode == 128 + kind
     assert told.splitlines()[-1].endswith("run the same command again to go on")
     for path in workspace.glob("hanging_*"):
