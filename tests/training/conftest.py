@@ -1,20 +1,27 @@
-"""A repository root with a tiny profile, a made-up data set and made-up initial weights."""
+"""A root with a tiny profile, made-up data and weights; updates without the files of a run."""
 
 import json
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image
 from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from replication.data.canonical import DataSet, ids_sha256
 from replication.data.labels import write_label
 from replication.data.palette import voc_palette
 from replication.models.vgg import VGG16
 from replication.plan import Settings, load
+from replication.training.module import Segmentation
 
 HERE = Path(__file__).resolve().parents[2]
 SPLITS = {"train": [f"t{i}" for i in range(6)], "val": ["v0", "v1"]}
@@ -89,3 +96,34 @@ def tiny(tmp_path: Path) -> Settings:
     tensors |= {f"{n}_b": torch.zeros(layer.out_channels) for n, layer in layers.items()}
     save_file(tensors, root / "backbone.safetensors")
     return load(root)
+
+
+def updates(module: Segmentation, batches: Sequence[tuple[Tensor, Tensor]]) -> list[float]:
+    losses: list[float] = []
+
+    class Record(L.Callback):
+        def on_train_batch_end(self, *arguments: Any, **_: Any) -> None:
+            losses.append(float(arguments[2]["loss"]))
+
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_steps=len(batches),
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Record()],
+    )
+    loader = DataLoader(batches, batch_size=None, num_workers=0)  # type: ignore[arg-type]
+    with warnings.catch_warnings():  # Lightning's advice on loader workers, as `run` silences it
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        trainer.fit(module, loader)
+    assert trainer.global_step == len(batches)
+    return losses
+
+
+@pytest.fixture
+def train() -> Callable[[Segmentation, Sequence[tuple[Tensor, Tensor]]], list[float]]:
+    """A function that makes one update on each batch with Lightning and returns their losses."""
+    return updates

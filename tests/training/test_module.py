@@ -1,20 +1,19 @@
 """Updates against hand arithmetic; micro-batches, dropout and seeds."""
 
-import warnings
+from collections.abc import Callable
 from typing import Any
 
-import lightning as L
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from replication.errors import ReplicationError
 from replication.settings import Recipe
 from replication.training.module import Segmentation
 
 Batch = tuple[Tensor, Tensor]
+Fit = Callable[..., list[float]]
 POLY = Recipe(policy="poly", batch_size=2, iterations=4, base_lr=0.01)
 
 
@@ -47,37 +46,17 @@ def batches(count: int, size: int = 2) -> list[Batch]:
     return out
 
 
-def fit(model: nn.Module, data: list[Batch], recipe: Recipe = POLY, **options: Any) -> list[float]:
-    """Train on the batches with Lightning; return each update's loss."""
-    losses: list[float] = []
+@pytest.fixture
+def fit(train: Callable[..., list[float]]) -> Fit:
+    """A function that trains a model on the batches and returns each update's loss."""
 
-    class Record(L.Callback):
-        def on_train_batch_end(self, *arguments: Any, **_: Any) -> None:
-            losses.append(float(arguments[2]["loss"]))
+    def function(
+        model: nn.Module, data: list[Batch], recipe: Recipe = POLY, **options: Any
+    ) -> list[float]:
+        options = {"micro_batch": 2, "seed": 0, "stride": 2, **options}
+        return train(Segmentation(model, recipe, **options), data)
 
-    options = {"micro_batch": 2, "seed": 0, "stride": 2, **options}
-    trainer = L.Trainer(
-        accelerator="cpu",
-        max_steps=len(data),
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[Record()],
-    )
-    trainer.fit(
-        Segmentation(model, recipe, **options),
-        DataLoader(data, batch_size=None, num_workers=0),  # type: ignore[arg-type]
-    )
-    assert trainer.global_step == len(data)
-    return losses
-
-
-@pytest.fixture(autouse=True)
-def _without_advice(recwarn: pytest.WarningsRecorder) -> None:
-    """Leave out Lightning's advice on loader workers, which `run` silences itself."""
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    return function
 
 
 def by_hand(model: Tiny, data: list[Batch], recipe: Recipe) -> tuple[dict[str, Any], list[float]]:
@@ -117,7 +96,7 @@ def by_hand(model: Tiny, data: list[Batch], recipe: Recipe) -> tuple[dict[str, A
 
 
 @pytest.mark.parametrize("updates", [1, 2, 4])
-def test_updates_equal_hand_arithmetic(updates: int) -> None:
+def test_updates_equal_hand_arithmetic(fit: Fit, updates: int) -> None:
     """Momentum (from the second update on), decay on weights alone, multipliers 1, 2, 10, 20."""
     recipe = POLY.model_copy(update={"weight_decay": 0.5})  # large, so that it shows
     data = batches(updates)
@@ -131,7 +110,7 @@ def test_updates_equal_hand_arithmetic(updates: int) -> None:
         assert not np.array_equal(value, dict(tiny().named_parameters())[name].detach().numpy())
 
 
-def test_decay_moves_weights_and_not_biases() -> None:
+def test_decay_moves_weights_and_not_biases(fit: Fit) -> None:
     """On void alone the gradient is zero: only the decay is left."""
     images, labels = batches(1)[0]
     model = tiny()
@@ -143,7 +122,7 @@ def test_decay_moves_weights_and_not_biases() -> None:
 
 
 @pytest.mark.parametrize("micro", [1, 2, 3, 6])
-def test_micro_batches_give_the_whole_batchs_updates(micro: int) -> None:
+def test_micro_batches_give_the_whole_batchs_updates(fit: Fit, micro: int) -> None:
     data = batches(2, size=6)
     whole, pieces = tiny(), tiny()
     expected = fit(whole, data, micro_batch=6)
@@ -152,7 +131,7 @@ def test_micro_batches_give_the_whole_batchs_updates(micro: int) -> None:
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
 
 
-def test_images_with_more_valid_pixels_weigh_more() -> None:
+def test_images_with_more_valid_pixels_weigh_more(fit: Fit) -> None:
     """Caffe averages over the batch's valid positions, not over images' means."""
     images, labels = batches(1)[0]
     labels[1] = 255
@@ -166,7 +145,7 @@ def test_images_with_more_valid_pixels_weigh_more() -> None:
 
 
 @pytest.mark.parametrize("micro", [1, 2])
-def test_averaged_by_image_every_image_weighs_the_same(micro: int) -> None:
+def test_averaged_by_image_every_image_weighs_the_same(fit: Fit, micro: int) -> None:
     """Caffe at iter_size n with one image at a time: the mean of the images' own means."""
     images, labels = batches(1)[0]
     labels[1] = 255
@@ -186,7 +165,7 @@ def test_averaged_by_image_every_image_weighs_the_same(micro: int) -> None:
     torch.testing.assert_close(moved, 20 * 0.01 * alone.fc8.bias.grad, rtol=1e-4, atol=1e-7)
 
 
-def test_dropout_follows_from_seed_and_update() -> None:
+def test_dropout_follows_from_seed_and_update(fit: Fit) -> None:
     def losses(seed: int, disturb: bool = False) -> list[float]:
         if disturb:
             torch.rand(5)
@@ -203,7 +182,7 @@ def test_dropout_follows_from_seed_and_update() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_stops_before_the_weights_change(bad: float) -> None:
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change(fit: Fit, bad: float) -> None:
     images, labels = batches(1)[0]
     images[0, 0, 4, 4] = bad
     model = tiny()
@@ -214,13 +193,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(bad: float) -
         assert torch.equal(after, before)
 
 
-def test_labels_of_a_wrong_size_are_our_fault() -> None:
+def test_labels_of_a_wrong_size_are_our_fault(fit: Fit) -> None:
     images, labels = batches(1)[0]
     with pytest.raises(ValueError, match="can't shrink by 8"):
         fit(tiny(), [(images, labels)], stride=8)
 
 
-def test_momentum_is_outside_the_rate_as_in_torch() -> None:
+def test_momentum_is_outside_the_rate_as_in_torch(fit: Fit) -> None:
     """Where the rate falls tenfold, torch's step falls with it at once; Caffe's would lag."""
     recipe = Recipe(
         policy="step", batch_size=2, iterations=2, base_lr=0.01, step_size=1, weight_decay=0.0

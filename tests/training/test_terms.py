@@ -1,15 +1,12 @@
 """The loss at several scales: sizes and labels of its terms, updates against hand arithmetic."""
 
 import math
-import warnings
-from typing import Any
+from collections.abc import Callable
 
-import lightning as L
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from replication.models.multi_scale import at_scale
 from replication.settings import MultiScale, Recipe
@@ -18,12 +15,6 @@ from replication.training.terms import divisors, nearest_labels, term_labels, te
 
 AUTHORS, PORTS = MultiScale(), MultiScale(wiring="ports")
 RECIPE = Recipe(policy="poly", batch_size=2, iterations=10, base_lr=0.01)
-
-
-@pytest.fixture(autouse=True)
-def _without_advice(recwarn: pytest.WarningsRecorder) -> None:
-    """Leave out Lightning's advice on loader workers, which `run` silences itself."""
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
 
 
 def made_up_labels(batch: int = 1, size: int = 321) -> Tensor:
@@ -153,7 +144,9 @@ def by_hand(
 @pytest.mark.parametrize("micro", [1, 2])
 @pytest.mark.parametrize("average", ["batch", "image"])
 @pytest.mark.parametrize("wiring", ["authors", "ports"])
-def test_loss_and_update_equal_hand_arithmetic(wiring: str, average: str, micro: int) -> None:
+def test_loss_and_update_equal_hand_arithmetic(
+    train: Callable[..., list[float]], wiring: str, average: str, micro: int
+) -> None:
     torch.manual_seed(0)
     model = Tiny().double()
     images = torch.randn(2, 3, 33, 33, dtype=torch.float64)
@@ -170,7 +163,7 @@ def test_loss_and_update_equal_hand_arithmetic(wiring: str, average: str, micro:
     multi_scale = MultiScale(wiring=wiring)  # type: ignore[arg-type]
     recipe = RECIPE.model_copy(update={"average": average, "weight_decay": 0.0})
     module = Segmentation(model, recipe, micro, 0, multi_scale=multi_scale)
-    found = one_update(module, (images, labels))
+    (found,) = train(module, [(images, labels)])
     assert found == pytest.approx(loss, rel=1e-6)
     # the gradient by differences of the hand-made loss, at 10 and 20 times the rate
     step = 1e-5
@@ -186,26 +179,3 @@ def test_loss_and_update_equal_hand_arithmetic(wiring: str, average: str, micro:
                 weights[index] -= change
             slope = (losses[0] - losses[1]) / (2 * step)
             assert moved[index] == pytest.approx(-rate * slope, rel=1e-4, abs=1e-7)
-
-
-def one_update(module: Segmentation, batch: tuple[Tensor, Tensor]) -> float:
-    """Train for one update; return its loss."""
-    losses: list[float] = []
-
-    class Record(L.Callback):
-        def on_train_batch_end(self, *arguments: Any, **_: Any) -> None:
-            losses.append(float(arguments[2]["loss"]))
-
-    trainer = L.Trainer(
-        accelerator="cpu",
-        max_steps=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[Record()],
-    )
-    loader = DataLoader([batch], batch_size=None, num_workers=0)  # type: ignore[arg-type]
-    trainer.fit(module, loader)
-    (loss,) = losses
-    return loss
