@@ -22,6 +22,8 @@ _NORM_BLOBS = {
 }
 # BatchNorm's third blob is what its first two have to be divided by.
 FACTOR_BLOB = 2
+# How the layers begin that make a ResNet-101 a DeepLab; ImageNet's own is called fc1000.
+RESNET_CLASSIFIER = "fc1_"
 
 
 class CaffeBlob(NamedTuple):
@@ -105,6 +107,6 @@ def caffe_fc8(names: list[str], branches: int, branch: int) -> str | None:
     """
     resnet = f"_c{branch}" if branches > 1 else ""
     vgg = f"_{branch + 1}" if branches > 1 else ""
-    pattern = re.compile(rf"(?:fc1_[a-z0-9]+{resnet}|fc8_[a-z0-9]+{vgg})")
+    pattern = re.compile(rf"(?:{RESNET_CLASSIFIER}[a-z0-9]+{resnet}|fc8_[a-z0-9]+{vgg})")
     found = [name for name in names if pattern.fullmatch(name)]
     return found[0] if len(found) == 1 else None

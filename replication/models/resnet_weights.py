@@ -13,11 +13,8 @@ from torch import Tensor
 
 from replication.errors import ReplicationError
 from replication.models.caffemodel import read_caffemodel
-from replication.models.foreign import (
-    find_in_caffe,
-    find_in_port,
-    is_port,
-)
+from replication.models.foreign import find_in_caffe, find_in_port, is_port
+from replication.models.foreign_names import RESNET_CLASSIFIER
 from replication.models.resnet import ResNet101
 from replication.models.weight_files import (
     Tensors,
@@ -39,13 +36,15 @@ class ResNetWeights:
     """ResNet-101's tensors by torchvision's names, and where they come from.
 
     ``flavour`` is where the network that learned them has its strides; None where the file does
-    not say.
+    not say. ``segmentation``: the file holds a whole segmentation network, so that they have
+    learned more than ImageNet.
     """
 
     tensors: Tensors
     origin: str
     sha256: str
     flavour: Flavour | None
+    segmentation: bool = False
 
     def record(self) -> dict[str, Any]:
         """Return what a result says of its initial weights."""
@@ -58,7 +57,9 @@ def load_resnet(place: str, root: Path) -> ResNetWeights:
     Files: ``.safetensors`` with torchvision's names, for BGR input (its metadata may say
     ``flavour``), or one that a run of ours wrote (its backbone is taken); ``.caffemodel``, the
     original ResNet-101 or the authors' networks; ``.pth`` of torchvision's resnet101, for RGB
-    input, or of the PyTorch port (`replication.models.foreign`).
+    input, or of the PyTorch port (`replication.models.foreign`). Whatever the authors released has
+    learned COCO (``init``), VOC (``train``) or VOC's val too (``train2``); the port's files come
+    from these: both are ``segmentation``.
 
     Raises:
         ReplicationError: a file that is missing, unreadable, of an unknown kind, or that lacks a
@@ -69,22 +70,26 @@ def load_resnet(place: str, root: Path) -> ResNetWeights:
     path = existing(place, root, "data.resnet_backbone")
     shapes = _shapes()
     flavour: Flavour | None = "caffe"
+    segmentation = False
     if path.suffix == ".safetensors":
-        state, flavour = _read_safetensors(path)
+        state, flavour, segmentation = _read_safetensors(path)
         tensors = _named(path, state)
     elif path.suffix == ".caffemodel":
-        find = find_in_caffe(read_caffemodel(path))
+        layers = read_caffemodel(path)
+        find = find_in_caffe(layers)
         tensors = {name: _present(path, *find(name)) for name in shapes}
+        segmentation = any(layer.startswith(RESNET_CLASSIFIER) for layer in layers)
     elif path.suffix in (".pth", ".pt"):
         state = read_pth(path)
         if is_port(state):
-            find = find_in_port(state)
+            find, segmentation = find_in_port(state), True
             tensors = {name: _present(path, *find(name)) for name in shapes}
         else:
             tensors, flavour = convert_torchvision_resnet(_named(path, state)), "torchvision"
     else:
         refuse_kind(path, ".safetensors, .caffemodel or .pth")
-    return ResNetWeights(_checked(path, tensors), path.name, sha256_file(path), flavour)
+    checked, sha256 = _checked(path, tensors), sha256_file(path)
+    return ResNetWeights(checked, path.name, sha256, flavour, segmentation)
 
 
 def _shapes() -> dict[str, int]:
@@ -117,14 +122,15 @@ def _checked(path: Path, tensors: Tensors) -> Tensors:
     return tensors
 
 
-def _read_safetensors(path: Path) -> tuple[Tensors, Flavour | None]:
+def _read_safetensors(path: Path) -> tuple[Tensors, Flavour | None, bool]:
     state, notes = read_safetensors(path)
     with reading(path):
         ours = json.loads(notes.get("replication", "{}")).get("configuration", {})
-    if any(key.startswith("backbone.") for key in state):
+    whole = any(key.startswith("backbone.") for key in state)
+    if whole:
         state = {key.removeprefix("backbone."): value for key, value in state.items()}
     said = notes.get("flavour", ours.get("flavour"))
-    return state, said if said in ("caffe", "torchvision") else None
+    return state, said if said in ("caffe", "torchvision") else None, whole
 
 
 def _from_torchvision() -> ResNetWeights:

@@ -81,7 +81,6 @@ def _initial_weights(settings: Settings, plan: Plan, seed: int) -> InitialWeight
     given, profile = settings.params.data, plan.profile
     if plan.backbone == "vgg16":
         return load_backbone(given.backbone or profile.backbone, settings.root)
-    place = given.resnet_backbone or profile.resnet_backbone
     if plan.init != IMAGENET:
         path = settings.place("runs", plan.init, seed) / "weights.safetensors"
         if not path.is_file():
@@ -89,8 +88,15 @@ def _initial_weights(settings: Settings, plan: Plan, seed: int) -> InitialWeight
                 f"run {plan.run!r} starts from {plan.init!r}, and {path} does not exist; run `dvc "
                 f"repro train@{plan.init}` first"
             )
-        place = str(path)
-    return load_resnet(place, settings.root)
+        return load_resnet(str(path), settings.root)
+    weights = load_resnet(given.resnet_backbone or profile.resnet_backbone, settings.root)
+    if weights.segmentation and plan.comparable:
+        raise ReplicationError(
+            f"initial weights {weights.origin} are a segmentation network's, which has learned "
+            f"more than ImageNet, and run {plan.run!r} starts from ImageNet alone in the paper; "
+            "set `data.resnet_backbone` in params.yaml to such weights, or null for torchvision's"
+        )
+    return weights
 
 
 def score(settings: Settings, run: str) -> None:

@@ -32,6 +32,7 @@ def submit(
 
     Labels the test images by the run's checkpoint (interrupted, the same command goes on), packs
     them under the names and with the values that the server reads, and reads the archive again.
+    The authors had trained on val too before they handed VOC's in; a run here has not seen val.
 
     \b
     replication submit voc2012 --run aspp_l --images VOCdevkit/VOC2012

@@ -194,7 +194,7 @@ def test_the_ports_file_gives_the_scores_of_its_network(tmp_path: Path, around: 
     torch.save(state, tmp_path / "port.pth")
     same_scores(model, made, convert(tmp_path / "port.pth", made, 7))
     weights = load_resnet("port.pth", tmp_path)  # and as initial weights
-    assert weights.flavour == "caffe"
+    assert (weights.flavour, weights.segmentation) == ("caffe", True)
     for name, value in model.backbone.state_dict().items():
         assert torch.equal(weights.tensors[name], value)
 
@@ -202,12 +202,15 @@ def test_the_ports_file_gives_the_scores_of_its_network(tmp_path: Path, around: 
 def test_a_caffemodel_as_initial_weights(write_caffemodel: WriteCaffe, tmp_path: Path) -> None:
     """The original ResNet-101's classifier, of other classes, is no hindrance."""
     model = trained(plan("resnet101", [1], kernel=1))
-    layers = as_caffe(model) | {"fc1000": ("InnerProduct", [np.ones((1000, 128)), np.ones(1000)])}
-    write_caffemodel(layers)
+    assert isinstance(model.backbone, ResNet101)
+    fc1000 = ("InnerProduct", [np.ones((1000, 128)), np.ones(1000)])
+    write_caffemodel(resnet_as_caffe(model.backbone) | {"fc1000": fc1000})
     weights = load_resnet("net.caffemodel", tmp_path)
-    assert weights.flavour == "caffe"
+    assert (weights.flavour, weights.segmentation) == ("caffe", False)
     for name, value in model.backbone.state_dict().items():
         torch.testing.assert_close(weights.tensors[name], value, rtol=1e-6, atol=0)
+    write_caffemodel(as_caffe(model))  # the authors' own files, all of which have learned COCO
+    assert load_resnet("net.caffemodel", tmp_path).segmentation
 
 
 def test_old_biases_have_four_sides_and_untouched_statistics_are_zero(

@@ -122,7 +122,7 @@ def test_a_run_of_ours_gives_its_backbone(tmp_path: Path) -> None:
     notes = {"configuration": {"backbone": "resnet101", "flavour": "torchvision"}}
     save_file(model.state_dict(), tmp_path / "w.safetensors", {"replication": json.dumps(notes)})
     weights = load_resnet("w.safetensors", tmp_path)
-    assert weights.flavour == "torchvision"
+    assert (weights.flavour, weights.segmentation) == ("torchvision", True)
     started = build(plan("torchvision"), 21, weights, 0)
     for name, value in started.backbone.state_dict().items():
         assert torch.equal(value, model.backbone.state_dict()[name])

@@ -22,6 +22,7 @@ from replication.models.resnet_weights import load_resnet
 from replication.plan import Plan, Settings, load, scale
 from replication.provenance import sha256_file
 from replication.settings import Experiments, Profile, Run, parse
+from replication.stages.network import _initial_weights
 from replication.training.recipe import parameter_groups
 
 HERE = Path(__file__).resolve().parents[2]
@@ -114,6 +115,24 @@ def test_a_run_starts_from_another_runs_backbone(root: Settings) -> None:
     first = root.place("runs", "resnet", SEED) / "weights.safetensors"
     assert record["backbone"]["sha256"] == sha256_file(first)
     assert record["configuration"]["init"] == "resnet"
+
+
+def test_the_papers_runs_do_not_start_from_a_segmentation_network(
+    root: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the rows without COCO would have it, and be called comparable."""
+    state = load_file(root.root / "resnet.safetensors")
+    whole = {f"backbone.{name}": value for name, value in state.items()}
+    save_file(whole, root.root / "resnet.safetensors", {"flavour": "caffe"})
+    weights = _initial_weights(root, root.plan("resnet"), SEED)  # on anyone's own images it may
+    assert weights.segmentation
+    monkeypatch.setattr(Plan, "comparable", True)
+    with pytest.raises(ReplicationError) as caught:
+        _initial_weights(root, root.plan("resnet"), SEED)
+    message = str(caught.value)
+    assert "run 'resnet' starts from ImageNet alone in the paper" in message
+    assert "set `data.resnet_backbone` in params.yaml" in message
+    assert "\n" not in message
 
 
 def test_killed_and_resumed_equals_undisturbed(
