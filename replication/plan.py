@@ -209,9 +209,13 @@ class Settings:
         if run not in self.experiments.all_runs:
             known = ", ".join(self.experiments.all_runs)
             raise ReplicationError(
-                f"{self.root / 'experiments.yaml'}: `runs` has no {run!r}; use one of {known}"
+                f"{self.root / 'experiments.yaml'}: no run is called {run!r}; use one of {known}"
             )
         return scale(run, self.experiments.all_runs[run], self.name, self.profile)
+
+    def seeds(self, run: str) -> list[int]:
+        """Return the seeds that ``run`` is trained with: params.yaml's, then the profile's more."""
+        return list(dict.fromkeys([*self.params.seeds, *self.profile.more_seeds.get(run, [])]))
 
     def leaves_out(self, run: str) -> str | None:
         """Return why the profile makes nothing of ``run``, or None where it makes it."""
@@ -290,4 +294,21 @@ def load(root: Path, profile_name: str | None = None) -> Settings:
             f"{path}: `families` names {sorted(unknown)[0]!r}, which experiments.yaml does not "
             f"have; use {', '.join(experiments.families)}"
         )
+    _check_more_seeds(settings, path)
     return settings
+
+
+def _check_more_seeds(settings: Settings, path: Path) -> None:
+    for run in settings.profile.more_seeds:
+        if run not in settings.experiments.all_runs:
+            raise ReplicationError(
+                f"{path}: `more_seeds` names {run!r}, and no run is called that; `replication runs` "
+                "lists them"
+            )
+        start = settings.experiments.all_runs[run].init
+        for seed in settings.seeds(run) if start != IMAGENET else ():
+            if seed not in settings.seeds(start):
+                raise ReplicationError(
+                    f"{path}: `more_seeds.{run}` has {seed}, and {run!r} starts from {start!r}, "
+                    f"which does not; give `more_seeds.{start}` the same"
+                )

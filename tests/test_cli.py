@@ -60,7 +60,7 @@ def test_help_answers_within_half_a_second_of_processor_time(root: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("stage", "train", "aspp_xl"), "`runs` has no 'aspp_xl'; use one of fov_7x7_r4"),
+        (("stage", "train", "aspp_xl"), "no run is called 'aspp_xl'; use one of fov_7x7_r4"),
         (("stage", "score", "aspp_l"), "no prepared data set here; run the stage `prepare` first"),
         (("profile", "papers"), "`profile` is 'papers'"),
         (("profile", "photos", "--folder", "nowhere"), "--folder nowhere is not a folder"),

@@ -1,7 +1,7 @@
 """Score maps to unary potentials: -log P of the full-range softmax.
 
 pydensecrf's own ``unary_from_softmax`` clips P at 1e-5, which caps what the network's certainty can
-say at 11.5; the authors' program does not (recipe: parity traps).
+say at 11.5; the authors' program does not.
 """
 
 import numpy as np
@@ -32,10 +32,3 @@ def unary_from_probabilities(
 ) -> Float32[np.ndarray, "C H W"]:
     """Return -log P of probabilities in 0..1; 0 counts as float32's smallest normal, 1.2e-38."""
     return -np.log(np.maximum(probabilities.astype(np.float32), np.float32(_SMALLEST)))
-
-
-def softmax(unary: Float32[np.ndarray, "C H W"]) -> Float32[np.ndarray, "C H W"]:
-    """Return the probabilities of a unary potential: the belief before any iteration."""
-    belief = np.exp(unary.min(axis=0) - unary)
-    belief /= belief.sum(axis=0)
-    return np.ascontiguousarray(belief, dtype=np.float32)

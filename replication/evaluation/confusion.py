@@ -1,7 +1,7 @@
 """Mean IOU and its kin from one confusion matrix over the whole set.
 
 Pure functions on arrays. IOU is taken per class over the whole set and averaged over classes;
-averaging per image, or counting void as background, are recurrent mistakes (recipe: Testing).
+averaging per image, or counting void as background, are recurrent mistakes.
 """
 
 import math

@@ -140,7 +140,7 @@ def evaluate_seed(
     leave_out: Collection[str] = (),
     jobs: int | None = None,
 ) -> SeedEvaluation:
-    """Evaluate a seed over a whole split with one confusion matrix (recipe: Testing).
+    """Evaluate a seed over a whole split with one confusion matrix.
 
     Args:
         dataset: the canonical data set.

@@ -36,7 +36,7 @@ def enlarge(
 
     The score at (i, j) belongs to pixel (i * stride, j * stride); pixels between are weighed
     bilinearly. h scores reach over (h - 1) * stride + 1 pixels (65 over 513); what lies beyond the
-    image, the padding at its bottom and right, is cut off (recipe: Testing).
+    image, the padding at its bottom and right, is cut off.
 
     Args:
         scores: any float type, (C, h, w).

@@ -65,9 +65,7 @@ def load_trained(plan: Plan, num_classes: int, weights: Path) -> DeepLab:
     try:
         model.load_state_dict(load_file(weights))
     except FileNotFoundError:
-        raise ReplicationError(
-            f"{weights} does not exist; run `dvc repro train@{plan.run}` first"
-        ) from None
+        raise ReplicationError(f"{weights} does not exist; train run {plan.run!r} first") from None
     except Exception as error:  # safetensors and torch raise types of their own
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ReplicationError(

@@ -95,15 +95,6 @@ def write_checkpoint(path: Path, state: Mapping[str, Tensor], **notes: Any) -> N
         save_file(tensors, part, metadata={KEY: json.dumps(said, sort_keys=True)})
 
 
-def read_notes(path: Path) -> Notes:
-    """Read what a checkpoint says of itself; its weights are not read.
-
-    Raises:
-        ReplicationError: as `read_checkpoint`.
-    """
-    return _read_header(path)[0]
-
-
 def read_checkpoint(path: Path) -> Checkpoint:
     """Rebuild a trained network from its file alone, on the CPU, in evaluation mode.
 

@@ -36,8 +36,8 @@ def convert(path: Path, plan: Plan, num_classes: int) -> Tensors:
     """
     if plan.flavour != "caffe":
         raise ReplicationError(
-            f"{path} is of the flavour 'caffe', and run {plan.run!r} is {plan.flavour!r}; set "
-            f"`runs.{plan.run}.flavour` in experiments.yaml to caffe"
+            f"{path} is of the flavour 'caffe', and run {plan.run!r} is {plan.flavour!r}; set its "
+            "`flavour` in experiments.yaml to caffe (the ResNet-101s there share `parts.res`)"
         )
     with torch.device("meta"):
         model = DeepLab(plan, num_classes)

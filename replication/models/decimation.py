@@ -10,7 +10,7 @@ def subsample_taps(weight: Float[Tensor, "O I 7 7"], kernel: int) -> Float[Tenso
     """Decimate a 7x7 filter in space: ``kernel`` taps spread evenly from edge to edge.
 
     7 to 3 keeps taps 0, 3, 6; 7 to 4 keeps 0, 2, 4, 6: at rate 12 and 8 they fall exactly where
-    they were at rate 4 (recipe: "decimated in space").
+    they were at rate 4.
     """
     taps = _kept_taps(weight.shape[-1], kernel)
     return weight[:, :, taps][:, :, :, taps]

@@ -161,8 +161,8 @@ def fill(backbone: ResNet101, weights: ResNetWeights, run: str, flavour: Flavour
     if weights.flavour not in (None, flavour):
         raise ReplicationError(
             f"initial weights {weights.origin} are of the flavour {weights.flavour!r}, and run "
-            f"{run!r} is {flavour!r}; set `runs.{run}.flavour` in experiments.yaml to "
-            f"{weights.flavour}, or give other weights"
+            f"{run!r} is {flavour!r}; set its `flavour` in experiments.yaml to {weights.flavour} "
+            "(the ResNet-101s there share `parts.res`), or give other weights"
         )
     for name, value in backbone.state_dict().items():
         tensor = weights.tensors[name]

@@ -44,7 +44,7 @@ def cost_of(settings: Settings, run: str, measured: dict[str, Any], images: int)
         measured: seconds and memory by stage, as `rehearse` notes them.
         images: how many are scored and refined.
     """
-    seeds, updates = len(settings.params.seeds), settings.plan(run).recipe.iterations
+    seeds, updates = len(settings.seeds(run)), settings.plan(run).recipe.iterations
     train = measured["train"]
 
     def image_hours(stage: str) -> float:  # a run that only starts others has no such stage

@@ -33,7 +33,7 @@ def make_workspace(settings: Settings, folder: Path, images: int) -> Path:
     params |= {"profile": name, "seeds": settings.params.seeds[:1]}
     params["crf"]["parameters"] = "vgg_aspp_release"  # a search would take the longest of all
     profile = read_yaml(root / "profiles" / f"{name}.yaml")
-    profile |= {"limit_eval": images, "search_samples": 1, "search_every": 3}
+    profile |= {"limit_eval": images, "search_samples": 1, "search_every": 3, "more_seeds": {}}
     profile |= {"iterations_factor": 1.0, "resnet_iterations_factor": None, "checkpoint_every": 1}
     experiments = read_yaml(root / "experiments.yaml")
     for family in (experiments["runs"], *experiments["families"].values()):

@@ -111,6 +111,13 @@ class Experiments(Strict):
             merged |= family
         return merged
 
+    def key_of(self, name: str) -> str:
+        """Return where a run stands in the file, such as ``families.context.context_vgg``."""
+        for family, runs in self.families.items():
+            if name in runs:
+                return f"families.{family}.{name}"
+        return f"runs.{name}"
+
     @model_validator(mode="after")
     def _names_differ(self) -> Experiments:
         names = [*self.runs, *(name for family in self.families.values() for name in family)]
@@ -133,9 +140,7 @@ class Experiments(Strict):
         for name, search in self.searches.items():
             scored = self.all_runs.get(search.run)
             if scored is None:
-                raise ValueError(
-                    f"`searches.{name}.run` is {search.run!r}, which `runs` does not have"
-                )
+                raise ValueError(f"`searches.{name}.run` is {search.run!r}, which is no run here")
             if scored.data != search.data:
                 raise ValueError(
                     f"`searches.{name}.data` is {search.data!r}, and the data of run "
@@ -144,7 +149,7 @@ class Experiments(Strict):
         for name, run in self.all_runs.items():
             if run.search is not None and run.search not in self.searches:
                 raise ValueError(
-                    f"`runs.{name}.search` is {run.search!r}; use one of "
+                    f"`{self.key_of(name)}.search` is {run.search!r}; use one of "
                     f"{', '.join(sorted(self.searches))}"
                 )
         return self
@@ -154,20 +159,20 @@ class Experiments(Strict):
         for name, run in self.all_runs.items():
             if run.init == IMAGENET:
                 continue
-            start = self.all_runs.get(run.init)
+            start, key = self.all_runs.get(run.init), f"{self.key_of(name)}.init"
             if start is None or run.init == name:
                 raise ValueError(
-                    f"`runs.{name}.init` is {run.init!r}; name another run, or {IMAGENET}"
+                    f"`{key}` is {run.init!r}; name another run, or {IMAGENET}"
                 )
             if (start.backbone, start.flavour) != (run.backbone, run.flavour):
                 raise ValueError(
-                    f"`runs.{name}.init` is {run.init!r}, whose backbone is {start.backbone} "
+                    f"`{key}` is {run.init!r}, whose backbone is {start.backbone} "
                     f"({start.flavour}), not {run.backbone} ({run.flavour}); name a run of the "
                     "same backbone"
                 )
             if start.init != IMAGENET:
                 raise ValueError(
-                    f"`runs.{name}.init` is {run.init!r}, which itself starts from {start.init!r}; "
+                    f"`{key}` is {run.init!r}, which itself starts from {start.init!r}; "
                     "name a run that starts from the ImageNet weights"
                 )
         return self

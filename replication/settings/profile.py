@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from replication.settings.base import Factor, Name, Strict
+from replication.settings.base import Factor, Name, Seed, Strict
 
 
 class Profile(Strict):
@@ -18,6 +18,7 @@ class Profile(Strict):
 
     about: str
     families: list[Name] | None = None  # of experiments.yaml, besides `runs`; null: all
+    more_seeds: dict[Name, list[Seed]] = Field(default={})  # besides those of params.yaml
     data: Literal["sample", "folder", "official"]
     train_split: Literal["train", "trainaug"]
     width: Annotated[float, Field(gt=0, le=1)]

@@ -15,9 +15,6 @@ from replication.stages.left_out import left_out
 if TYPE_CHECKING:
     from replication.data.canonical import DataSet
 
-# What the profile `photos` puts a user's folder in place of.
-FOLDER_FOR = "voc2012"
-
 
 def fetch(settings: Settings, data: str) -> None:
     """Bring the archives of a data set here, verified: addresses -> archives/.

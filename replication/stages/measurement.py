@@ -31,7 +31,7 @@ def evaluate(settings: Settings, run: str) -> None:
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     ids = evaluated_ids(settings.profile, dataset)
     seeds, counts, near, trained, left_out = [], [], [], {}, set[str]()
-    for seed in settings.params.seeds:
+    for seed in settings.seeds(run):
         places = {kind: settings.place(kind, run, seed) for kind in ("runs", "scores", "refined")}
         trained = read_record(places["runs"] / "train.json")
         refined = read_record(places["refined"] / "refine.json")

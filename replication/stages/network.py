@@ -51,7 +51,7 @@ def train(settings: Settings, run: str) -> None:
     if left_out(settings.leaves_out(run), settings.place("runs", run)):
         return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
-    for seed in settings.params.seeds:
+    for seed in settings.seeds(run):
         checkpoints = settings.place("checkpoints", run, seed)
         what = f"train run {run!r}, seed {seed}"
         with alone(checkpoints, what) if is_first() else nullcontext():
@@ -86,7 +86,7 @@ def _initial_weights(settings: Settings, plan: Plan, seed: int) -> InitialWeight
         if not path.is_file():
             raise ReplicationError(
                 f"run {plan.run!r} starts from {plan.init!r}, and {path} does not exist; run `dvc "
-                f"repro train@{plan.init}` first"
+                f"repro {settings.target('train', plan.init)}` first"
             )
         return load_resnet(str(path), settings.root)
     weights = load_resnet(given.resnet_backbone or profile.resnet_backbone, settings.root)
@@ -106,9 +106,9 @@ def score(settings: Settings, run: str) -> None:
     if left_out(settings.leaves_out(run), settings.place("scores", run)):
         return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
-    for seed in settings.params.seeds:
+    for seed in settings.seeds(run):
         trained = settings.place("runs", run, seed)
-        _check_whole(trained)
+        _check_whole(settings, run, trained)
         score_one(
             plan,
             dataset,
@@ -120,11 +120,14 @@ def score(settings: Settings, run: str) -> None:
     forget_other_seeds(settings, "scores", run)
 
 
-def _check_whole(trained: Path) -> None:
+def _check_whole(settings: Settings, run: str, trained: Path) -> None:
     """Refuse weights that are not the bytes that training wrote: no checksum is in their file."""
     record, weights = trained / "train.json", trained / "weights.safetensors"
-    if not record.is_file() or not weights.is_file():
-        return  # what is missing is named by who reads it
+    for path in (weights, record):
+        if not path.is_file():
+            raise ReplicationError(
+                f"{path} does not exist; run `dvc repro {settings.target('train', run)}` first"
+            )
     if read_record(record).get("weights_sha256") != sha256_file(weights):
         raise ReplicationError(
             f"{weights} is damaged: it is not what {record.name} says; train the run again"

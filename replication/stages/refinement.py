@@ -78,7 +78,7 @@ def refine(settings: Settings, run: str) -> None:
         return
     dataset, crf = open_dataset(settings, run), settings.params.crf
     parameters, choice = choose_crf(settings, run)
-    for seed in settings.params.seeds:
+    for seed in settings.seeds(run):
         out = settings.place("refined", run, seed)
         record = refine_seed(
             dataset,

@@ -50,7 +50,9 @@ def submit(
     seed = settings.params.seeds[0] if seed is None else seed
     checkpoint = settings.place("runs", run, seed) / "weights.safetensors"
     if not checkpoint.is_file():
-        raise ReplicationError(f"{checkpoint} does not exist; run `dvc repro train@{run}` first")
+        raise ReplicationError(
+            f"{checkpoint} does not exist; run `dvc repro {settings.target('train', run)}` first"
+        )
     notes = read_checkpoint(checkpoint).notes
     if tuple(notes.classes) != asked.classes:
         raise ReplicationError(

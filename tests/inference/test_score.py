@@ -164,7 +164,7 @@ def test_limit_eval_takes_the_first_of_val(dataset: DataSet) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        ("missing", "does not exist; run `dvc repro train@aspp_l` first"),
+        ("missing", "does not exist; train run 'aspp_l' first"),
         ("rubbish", "does not fit run 'aspp_l'"),
         ("empty", "does not fit run 'aspp_l'"),
         ("short", "does not fit run 'aspp_l'"),

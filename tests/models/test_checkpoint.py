@@ -16,7 +16,6 @@ from replication.errors import ReplicationError
 from replication.models.checkpoint import (
     own_palette,
     read_checkpoint,
-    read_notes,
     write_checkpoint,
 )
 from replication.models.deeplab import DeepLab
@@ -105,7 +104,7 @@ def test_the_notes_come_back(tmp_path: Path) -> None:
         hashes={"data": "a", "initial_weights": "b", "fingerprint": "c"},
     )
     write_checkpoint(path, network("ASPP").state_dict(), **said)
-    found = read_notes(path)
+    found = read_checkpoint(path).notes
     assert {key: getattr(found, key) for key in said} == said
     np.testing.assert_array_equal(found.colours, colours)
     assert found.version
@@ -115,7 +114,7 @@ def test_vocs_colours_need_no_place(written: Path) -> None:
     assert own_palette(voc_palette()) is None
     with safe_open(written, "pt") as file:
         assert "palette" not in json.loads(file.metadata()["replication"])
-    np.testing.assert_array_equal(read_notes(written).colours, voc_palette())
+    np.testing.assert_array_equal(read_checkpoint(written).notes.colours, voc_palette())
 
 
 def test_equal_weights_and_notes_give_equal_bytes_wherever_they_lie(

@@ -263,7 +263,7 @@ def test_strides_on_the_3x3_are_refused(write_caffemodel: WriteCaffe) -> None:
     """The shapes would fit, and the scores be wrong."""
     made = plan("resnet101", [12])
     path = write_caffemodel(as_caffe(trained(made)))
-    refused(path, replace(made, flavour="torchvision"), "`runs.made_up.flavour`", "to caffe")
+    refused(path, replace(made, flavour="torchvision"), "set its `flavour`", "to caffe")
 
 
 def test_the_command_writes_what_scoring_reads(

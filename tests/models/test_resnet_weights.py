@@ -111,7 +111,7 @@ def test_a_torchvision_file_is_of_torchvisions_flavour(tmp_path: Path) -> None:
         build(plan("caffe", 1.0), 21, weights, 0)
     message = str(caught.value)
     assert "of the flavour 'torchvision', and run 'resnet_plain' is 'caffe'" in message
-    assert "set `runs.resnet_plain.flavour` in experiments.yaml to torchvision" in message
+    assert "set its `flavour` in experiments.yaml to torchvision" in message
     assert "\n" not in message
     build(plan("torchvision", 1.0), 21, weights, 0)
 

@@ -34,7 +34,7 @@ MISTAKES: list[tuple[str, str, Any, list[str]]] = [
     ("experiments", "datasets", ["coco"], ["`datasets` is ['coco']", "need ['cityscapes', "]),
     ("experiments", "runs.aspp_l.data", "voc", ["`runs.aspp_l.data` is 'voc'", "'cityscapes'"]),
     ("experiments", "searches.vgg_aspp", "aspp_l", ["`searches.vgg_aspp`"]),
-    ("experiments", "searches.vgg_aspp.run", "aspp", ["run` is 'aspp'", "`runs`"]),
+    ("experiments", "searches.vgg_aspp.run", "aspp", ["run` is 'aspp'", "which is no run here"]),
     ("experiments", "searches.vgg_aspp.data", "coco", ["data` is 'coco'", "'voc2012'; write"]),
     (
         "experiments",
@@ -125,8 +125,34 @@ def test_a_folder_of_ones_own_must_be_named_and_has_no_trainaug(
 
 
 def test_an_unknown_run_lists_the_known_ones(root: Path) -> None:
-    with pytest.raises(ReplicationError, match=r"no 'aspp_xl'; use one of fov_7x7_r4, .*aspp_l"):
+    expected = r"no run is called 'aspp_xl'; use one of fov_7x7_r4, .*aspp_l"
+    with pytest.raises(ReplicationError, match=expected):
         load(root).plan("aspp_xl")
+
+
+def test_more_seeds_are_those_of_a_run_that_there_is(
+    root: Path, change: Any, complaint: Any
+) -> None:
+    change(root / "profiles" / "smoke.yaml", "more_seeds", {"aspp_xl": [1]})
+    message = complaint(root)
+    assert "profiles/smoke.yaml: `more_seeds` names 'aspp_xl'" in message
+    assert "`replication runs` lists them" in message
+
+
+def test_a_run_has_no_seed_that_its_start_has_not(root: Path, change: Any, complaint: Any) -> None:
+    change(root / "profiles" / "smoke.yaml", "more_seeds", {"resnet_msc_coco": [5]})
+    expected = "`more_seeds.resnet_msc_coco` has 5, and 'resnet_msc_coco' starts from 'resnet_coco'"
+    assert expected in complaint(root)
+    both = {"resnet_msc_coco": [5], "resnet_coco": [5, 6]}
+    change(root / "profiles" / "smoke.yaml", "more_seeds", both)
+    assert load(root).seeds("resnet_msc_coco") == [0, 5]
+
+
+def test_a_mistake_in_a_family_is_named_by_its_place(
+    root: Path, change: Any, complaint: Any
+) -> None:
+    change(root / "experiments.yaml", "families.context.context_resnet_plain.search", "none")
+    assert "`families.context.context_resnet_plain.search` is 'none'" in complaint(root)
 
 
 @pytest.mark.parametrize("name", ["../profiles/demo", "nowhere", "", "a/b"])

@@ -151,7 +151,7 @@ def test_what_cannot_be_rehearsed_is_one_line(tiny: Settings) -> None:
         assert result.exit_code != 0
         return str(result.exception)
 
-    assert "`runs` has no 'aspp_xl'" in said("rehearse", "aspp_xl", "--profile", "tiny")
+    assert "no run is called 'aspp_xl'" in said("rehearse", "aspp_xl", "--profile", "tiny")
     assert "does not exist; use one of" in said("rehearse", RUN, "--profile", "huge")
     assert "run `replication rehearse --profile tiny` first" in said(
         "estimate", "--profile", "tiny"

@@ -237,7 +237,7 @@ def test_what_is_not_here_is_one_line_with_what_to_run(root: Path, missing: str,
 def test_a_run_of_a_family_names_its_own_pipeline(root: Path) -> None:
     with pytest.raises(ReplicationError, match=r"`dvc repro pipelines/context/dvc.yaml:evaluate@c"):
         verify(load(root), "context_resnet_plain")
-    with pytest.raises(ReplicationError, match="`runs` has no 'aspp_xl'"):
+    with pytest.raises(ReplicationError, match="no run is called 'aspp_xl'"):
         verify(load(root), "aspp_xl")
     with pytest.raises(ReplicationError, match="leaves out the family context"):
         verify(load(root, "photos"), "context_resnet_plain")

@@ -18,7 +18,6 @@ class Play:
     active: Int64[np.ndarray, " A"]
     planes: int
     logits: Float32[np.ndarray, " planes_N_8"]
-    rest: bool  # whether a lane after them stands for all other labels
 
 
 class Image:
@@ -81,11 +80,11 @@ class Image:
 
     def _arrange(self, active: Int64[np.ndarray, " A"]) -> Play:
         if len(active) == self.classes:
-            return Play(active, -(-self.classes // 8), self.logits, False)
+            return Play(active, -(-self.classes // 8), self.logits)
         planes = len(active) // 8 + 1
         others = np.zeros(self.logits.size // self.pixels, np.float32)
         others[: self.classes] = 1
         others[active] = 0
         logits = np.empty(planes * self.pixels * 8, np.float32)
         labels.compact(self.logits, active, others, logits)
-        return Play(active, planes, logits, True)
+        return Play(active, planes, logits)
