@@ -302,7 +302,7 @@ def _check_more_seeds(settings: Settings, path: Path) -> None:
     for run in settings.profile.more_seeds:
         if run not in settings.experiments.all_runs:
             raise ReplicationError(
-                f"{path}: `more_seeds` names {run!r}, and no run is called that; `replication runs` "
+                f"{path}: `more_seeds` names {run!r}, which is no run; `replication runs` "
                 "lists them"
             )
         start = settings.experiments.all_runs[run].init

@@ -161,9 +161,7 @@ class Experiments(Strict):
                 continue
             start, key = self.all_runs.get(run.init), f"{self.key_of(name)}.init"
             if start is None or run.init == name:
-                raise ValueError(
-                    f"`{key}` is {run.init!r}; name another run, or {IMAGENET}"
-                )
+                raise ValueError(f"`{key}` is {run.init!r}; name another run, or {IMAGENET}")
             if (start.backbone, start.flavour) != (run.backbone, run.flavour):
                 raise ValueError(
                     f"`{key}` is {run.init!r}, whose backbone is {start.backbone} "
