@@ -69,7 +69,9 @@ def report(
 def repro(
     jobs: Annotated[
         int | None,
-        typer.Option(help="Stages at once; none: 1, or a core each where the profile is small."),
+        typer.Option(
+            help="Stages at once; none: 1; where networks are small, one a core, up to 8."
+        ),
     ] = None,
     root: Root = HERE,
 ) -> None:
