@@ -70,7 +70,7 @@ def repro(
     jobs: Annotated[
         int | None,
         typer.Option(
-            help="Stages at once; none: 1; where networks are small, one a core, up to 8."
+            help="Stages at once [1; where networks are small, one a core, 8 at most]."
         ),
     ] = None,
     root: Root = HERE,
