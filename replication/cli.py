@@ -69,9 +69,7 @@ def report(
 def repro(
     jobs: Annotated[
         int | None,
-        typer.Option(
-            help="Stages at once [1; where networks are small, one a core, 8 at most]."
-        ),
+        typer.Option(help="Stages at once [1; where networks are small, one a core, 8 at most]."),
     ] = None,
     root: Root = HERE,
 ) -> None:
