@@ -52,9 +52,9 @@ def write_crf_table(searches: Mapping[Path, Mapping[str, Any]], out_dir: Path) -
 def setting_rows(result: Mapping[str, Any], link: str) -> list[dict[str, Any]]:
     """Return a row for each setting of a search: none, the one found, the published ones.
 
-    Keys are the columns of ``crf.csv``; ``miou`` in percent, not rounded, ``over_before`` in points,
-    the difference of the two mean IOUs as they are printed, a parameter None where the setting has
-    none. ``link`` is what ``search_file`` says.
+    Keys are the columns of ``crf.csv``; ``miou`` in percent, not rounded, ``over_before`` in
+    points, the difference of the two mean IOUs as they are printed, a parameter None where the
+    setting has none. ``link`` is what ``search_file`` says.
     """
     before, best = result["before_miou"], {**result["fixed"], **result["best"]}
     settings = [("before", {"miou": before}), ("searched", best)]

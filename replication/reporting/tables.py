@@ -20,7 +20,7 @@ from replication.reporting.blocks import blocks, interval_text, key_text, signed
 from replication.reporting.claims_text import write_claims
 from replication.reporting.comparison import Cell, Comparison, compare
 from replication.reporting.evidence import Evidence, Target, root_target
-from replication.reporting.origin import made_from, setting_names, settings_of, title_note
+from replication.reporting.origin import made_from, setting_names, settings_of, table_note
 from replication.reporting.results import Result, result_path
 from replication.reporting.template import environment
 
@@ -173,9 +173,9 @@ def _context(comparison: Comparison, profile: str, link: str) -> dict[str, Any]:
     declared = paper.load().tolerances
     return {
         "table": table,
-        "note": title_note(results, profile),
+        "note": table_note(table, results, profile),
         "label": f"{profile}-table{table.number}",
-        "made_from": made_from(results, profile),
+        "made_from": [] if table.server else made_from(results, profile),
         "setting_names": setting_names(),
         "settings": [(result.run, settings_of(result)) for result in results],
         "mixed": _mixed(results),
