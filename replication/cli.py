@@ -109,7 +109,8 @@ def compare(
     settings = load(root.resolve())
     for name in (run, base):
         settings.plan(name)  # an unknown name is refused here, with those that there are
-    typer.echo(against(Evidence(settings.place("results"), settings.name), run, base), nl=False)
+    evidence = Evidence(settings.place("results"), settings.name, settings.target)
+    typer.echo(against(evidence, run, base), nl=False)
 
 
 @app.command()

@@ -81,25 +81,3 @@ def miou_interval(
     if counts.shape[1] < 2:
         return None
     return percentiles(resampled_miou(counts, resamples, seed), level)
-
-
-def difference_interval(
-    of: Int64[np.ndarray, "seeds_of images 3 C"],
-    over: Int64[np.ndarray, "seeds_over images 3 C"],
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-    level: float = LEVEL,
-) -> Interval | None:
-    """Return the interval of mean IOU of ``of`` minus that of ``over``, in points, paired.
-
-    Args:
-        of, over: `class_counts` of the same images in the same order; the numbers of training
-            seeds may differ.
-        resamples, seed, level: as `miou_interval`.
-    """
-    if of.shape[1] != over.shape[1]:
-        raise ValueError("a paired bootstrap needs the same images on both sides")
-    if of.shape[1] < 2:
-        return None
-    first, second = (resampled_miou(counts, resamples, seed) for counts in (of, over))
-    return percentiles(first - second, level)

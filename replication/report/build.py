@@ -53,7 +53,7 @@ def build(
         ReplicationError: a result is corrupt, or of another profile.
     """
     reported, place = paper.load(), settings.place
-    evidence = Evidence(place("results"), settings.name)
+    evidence = Evidence(place("results"), settings.name, settings.target)
     runs = _run_names(settings, reported)
     results = {run: found for run in runs if (found := evidence.result(run)) is not None}
     with _put_in_place(place("report")) as out:
@@ -200,6 +200,8 @@ def _run_page(settings: Settings, evidence: Evidence, run: str, context: dict[st
             run=run,
             about=None if known is None else known.about,
             file=f"{named}/{run}.json",
+            target=settings.target("evaluate", run),
+            left_out=settings.leaves_out(run),
             view=None if result is None else view_run(result, evidence, named),
             comparable=result is not None and result.comparable,
             search=_search_of(result),

@@ -42,8 +42,9 @@ class Figure(BaseModel):
 def copy_figures(figures_dir: Path, out: Path, *, named: str) -> list[Figure]:
     """Copy every figure that has a caption into ``out/figures/``, in the captions' order.
 
-    Pixels stay as they are; lossless WebP takes half of PNG's bytes. A figure without a file is
-    left out, and all are where there are no captions: a line in the log says so.
+    Pixels stay as they are; lossless WebP takes half of PNG's bytes. Figures without a file are
+    left out (in a clone, those that show photographs of one's own), and all are where there are no
+    captions: a line in the log says so.
 
     Args:
         figures_dir: ``figures/<profile>``.
@@ -62,6 +63,11 @@ def copy_figures(figures_dir: Path, out: Path, *, named: str) -> list[Figure]:
         first = str(error).splitlines()[0]
         _log.warning("%s is no list of captions (%s): the report shows no figures", path, first)
         return []
+    missing = [c.name for c in captions if not (figures_dir / f"{c.name}.png").is_file()]
+    if missing:
+        names = ", ".join(missing)
+        _log.warning("%s has no picture of %s: the report goes without", figures_dir, names)
+        captions = [caption for caption in captions if caption.name not in missing]
     (out / "figures").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor() as pool:  # Pillow encodes outside Python's lock
         figures = pool.map(lambda caption: _copy(caption, figures_dir, out, named), captions)

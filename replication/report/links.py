@@ -28,11 +28,6 @@ def run_page(run: str, anchor: str = "") -> str:
     return f"runs/{quote(run)}.html{anchor}"
 
 
-def search_anchor(name: str) -> str:
-    """Return the place of a search's section on the main page."""
-    return f"#search-{quote(name)}"
-
-
 def relative(path: Path, root: Path) -> str:
     """Name a file by its place in the repository; one that lies outside, in full."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

@@ -92,7 +92,7 @@ def _origin(result: Result, evidence: Evidence, named: str) -> Lines:
             "the paper's data and settings",
             "yes" if result.comparable else "no: its numbers are not comparable with the paper's",
         ),
-        ("made again by", f"dvc repro evaluate@{result.run}"),
+        ("made again by", f"dvc repro {evidence.target('evaluate', result.run)}"),
     ]
 
 

@@ -8,7 +8,7 @@ from replication.report.terms import Equation, equation
 from replication.reporting.blocks import Block, Group, blocks, signed
 from replication.reporting.comparison import Comparison
 from replication.reporting.evidence import Evidence
-from replication.reporting.origin import made_from, setting_names, settings_of, title_note
+from replication.reporting.origin import made_from, setting_names, settings_of, table_note
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def view_table(
     return TableView(
         name=name,
         table=table,
-        note=title_note(results, evidence.profile),
+        note=table_note(table, results, evidence.profile),
         made_from=made_from(results, evidence.profile),
         mixed=len({result.data.meta_sha256 for result in results}) > 1,
         parts=[

@@ -56,7 +56,8 @@ def _result(evidence: Evidence, run: str) -> Result:
     found = evidence.result(run)
     if found is None:
         path = result_path(evidence.results_dir, run)
-        raise ReplicationError(f"{path} holds no result; `dvc repro evaluate@{run}` makes it")
+        target = evidence.target("evaluate", run)
+        raise ReplicationError(f"{path} holds no result; `dvc repro {target}` makes it")
     return found
 
 

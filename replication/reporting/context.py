@@ -96,7 +96,7 @@ class Context:
     @cached_property
     def evidence(self) -> Evidence:
         """The profile's results, with their intervals."""
-        return Evidence(self.settings.place("results"), self.profile)
+        return Evidence(self.settings.place("results"), self.profile, self.settings.target)
 
     def results(self, runs: Iterable[str]) -> list[Result]:
         """Return those of ``runs`` that have been evaluated, in order."""

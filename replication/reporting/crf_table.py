@@ -41,7 +41,7 @@ def write_crf_table(searches: Mapping[Path, Mapping[str, Any]], out_dir: Path) -
         return []
     import pandas as pd
 
-    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(_COLUMNS)).round({"miou": 4})
     stream = io.StringIO()
     table.to_csv(stream, index=False, lineterminator="\n")
     atomic.write_text(out_dir / "crf.csv", stream.getvalue())
@@ -52,8 +52,9 @@ def write_crf_table(searches: Mapping[Path, Mapping[str, Any]], out_dir: Path) -
 def setting_rows(result: Mapping[str, Any], link: str) -> list[dict[str, Any]]:
     """Return a row for each setting of a search: none, the one found, the published ones.
 
-    Keys are the columns of ``crf.csv``; ``miou`` in percent, ``over_before`` in points, a parameter
-    None where the setting has none. ``link`` is what ``search_file`` says.
+    Keys are the columns of ``crf.csv``; ``miou`` in percent, not rounded, ``over_before`` in
+    points, the difference of the two mean IOUs as they are printed, a parameter None where the
+    setting has none. ``link`` is what ``search_file`` says.
     """
     before, best = result["before_miou"], {**result["fixed"], **result["best"]}
     settings = [("before", {"miou": before}), ("searched", best)]
@@ -63,8 +64,8 @@ def setting_rows(result: Mapping[str, Any], link: str) -> list[dict[str, Any]]:
             "search": result["search"],
             "setting": name,
             **{key: values.get(key) for key in _PARAMETERS},
-            "miou": round(values["miou"], 4),
-            "over_before": round(values["miou"] - before, 4),
+            "miou": values["miou"],
+            "over_before": round(round(values["miou"], 2) - round(before, 2), 2),
             "images": len(result["ids"]),
             "search_file": link,
         }

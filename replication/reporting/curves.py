@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 _NEEDED = ("step", "loss", "lr")
 _CURE = "remove its folder and train the run again"
+_POINTS = "A point is logged every ten updates, its loss their mean."
+_RAMPS = "The step policy divides its rate at one update: the ramps are from one point to the next."
+_SUMS = (
+    "With inputs at several scales the loss is a sum, of a term for each scale and one for their "
+    "maximum (four at three scales): not to be compared with that of one scale."
+)
 _SMOOTHED_PART = 10  # the moving average's span is this part of a run
 Curves = Mapping[str, Sequence["pd.DataFrame"]]  # by run, one for each seed
 
@@ -30,13 +36,20 @@ def make(context: Context) -> Caption:
     learning_curves(runs_dir, context.out("learning_curves"), profile=context.profile)
     curves = sorted(runs_dir.glob("*/seed_*/curve.tsv"))
     runs = tuple(dict.fromkeys(path.parts[-3] for path in curves))
+    all_runs = context.settings.experiments.all_runs
+    known = [all_runs[run] for run in runs if run in all_runs]
+    notes = [_POINTS]
+    if any(run.recipe.policy == "step" for run in known):
+        notes.append(_RAMPS)
+    if any(run.multi_scale is not None for run in known):
+        notes.append(_SUMS)
     return Caption(
         name="learning_curves",
         title="Learning curves",
         caption=(
             "Training loss (left) and base learning rate (right) by update, a row for each table "
             f"of the paper, of {len(runs)} run{'' if len(runs) == 1 else 's'} of profile "
-            f"{context.profile}. Faint: as logged; bold: moving average."
+            f"{context.profile}. Faint: as logged; bold: moving average. {' '.join(notes)}"
         ),
         alt="Lines of loss and of learning rate against the update, one for each run.",
         runs=runs,

@@ -11,7 +11,7 @@ from replication.evaluation.bootstrap import RESAMPLES
 from replication.paper import reported as paper
 from replication.paper.reported import Column, ResultField, Row, Table
 from replication.paper.verdicts import Bounds
-from replication.reporting.blocks import key_text
+from replication.reporting.blocks import NOT_RUN, key_text
 from replication.reporting.captions import Caption
 from replication.reporting.comparison import Cell, Comparison, compare
 from replication.reporting.context import Context
@@ -37,12 +37,13 @@ _WIDE = 20  # an axis whose values spread by more than this factor is logarithmi
 
 
 class Dot(NamedTuple):
-    """One cell on its line; ``ours`` None: not run. ``interval`` None: unknown."""
+    """One cell on its line; ``ours`` None: ``missing`` says why. ``interval`` None: unknown."""
 
     line: int
     paper: float
     ours: float | None
     interval: Bounds | None
+    missing: str = NOT_RUN
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def make(context: Context) -> Caption:
             f"Every cell of tables {', '.join(str(t.table.number) for t in tables)}: the paper's "
             f"(open diamond) and ours (dot, {ours} of {len(cells)} have been run), {note}. Bars: "
             f"95 % intervals of mean IOU over {RESAMPLES:,} resamplings of the images. Training "
-            "speed is each row's ratio to the first row of its table, within one device."
+            "speed is each row's ratio to the first row of its table; there is none where that row "
+            "was not run, or on another device."
         ),
         alt=_in_words(tables),
         runs=tuple(result.run for result in results),
@@ -151,7 +153,8 @@ def _dot(line: int, cell: Cell) -> Dot | None:
         return Dot(line, cell.reported, cell.ours, cell.interval)
     if cell.reported_ratio is None:
         return None
-    return Dot(line, cell.reported_ratio, cell.ours_ratio, None)
+    missing = NOT_RUN if cell.ours is None else "no ratio"
+    return Dot(line, cell.reported_ratio, cell.ours_ratio, None, missing)
 
 
 def _in_words(tables: Sequence[Comparison]) -> str:
@@ -216,7 +219,7 @@ def _panel(axis: Axes, panel: Panel, block: Block) -> None:
         if dot.ours is None:
             right = dot.paper < middle  # the text stays inside the panel
             axis.annotate(
-                "not run",
+                dot.missing,
                 (dot.paper, dot.line),
                 (6 if right else -6, 0),
                 textcoords="offset points",

@@ -1,5 +1,6 @@
 """A profile's results, read once, with intervals bootstrapped from their counts of images."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,13 @@ from replication.reporting.results import Result, read_result
 _STAGE_OF: dict[str, Stage] = {
     f"{stage}.{name}": stage for stage in STAGES for name in ("miou", "near_miou")
 }
+# What DVC calls a stage of a run, seen from the root (`replication.plan.Settings.target`).
+Target = Callable[[str, str], str]
+
+
+def root_target(stage: str, run: str) -> str:
+    """Return what DVC calls a stage of a run that the root's dvc.yaml makes."""
+    return f"{stage}@{run}"
 
 
 def counts_path(results_dir: Path, run: str) -> Path:
@@ -30,10 +38,14 @@ class Evidence:
     older one, or one whose ``.npz`` is not here) has no interval.
     """
 
-    def __init__(self, results_dir: Path, profile: str) -> None:
-        """Look for results in ``results_dir`` that carry the name of ``profile``."""
+    def __init__(self, results_dir: Path, profile: str, target: Target = root_target) -> None:
+        """Look for results in ``results_dir`` that carry the name of ``profile``.
+
+        ``target`` names the stages that make a result, for whoever lacks it.
+        """
         self.results_dir = results_dir
         self.profile = profile
+        self.target = target
         self._results: dict[str, Result | None] = {}
         self._counts: dict[str, ImageCounts | None] = {}
         self._draws: dict[tuple[str, ResultField], Float64[np.ndarray, " draws"]] = {}
@@ -59,7 +71,8 @@ class Evidence:
             if counts is not None and result is not None and not _adds_up(result, counts):
                 raise ReplicationError(
                     f"{path}: its counts do not add up to the confusion matrices of {run}.json: "
-                    f"make both again, `dvc repro --single-item --force evaluate@{run}`"
+                    "make both again, "
+                    f"`dvc repro --single-item --force {self.target('evaluate', run)}`"
                 )
             self._counts[run] = counts
         return self._counts[run]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from replication.paper.reported import Table
 from replication.reporting.blocks import NOT_RUN
 from replication.reporting.results import Result
 
@@ -23,8 +24,15 @@ _CRF = {
 _FEW = 2  # of data sets, that a title names
 
 
+def table_note(table: Table, results: list[Result], profile: str) -> str:
+    """End a table's title by saying whose numbers these are; nothing here fills a test server's."""
+    if table.server is not None:
+        return "the test server's numbers, as the paper gives them"
+    return title_note(results, profile)
+
+
 def title_note(results: list[Result], profile: str) -> str:
-    """End a table's title by saying whose numbers these are."""
+    """Say at a title's end whose numbers these are."""
     if not results:
         return f"profile {profile}: not run yet"
     foreign = _sources(results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LEGEND_COLUMNS = 6
+_NAME_SIZE = 6  # points
+_LETTER = 0.6 * _NAME_SIZE / 72  # inches that a letter of a name takes
 Picture = UInt8[np.ndarray, "H W"] | UInt8[np.ndarray, "H W 3"]
 
 
@@ -80,6 +83,16 @@ def read_after(
             "run `refine` again"
         )
     return label
+
+
+def in_lines(name: str, length: int) -> str:
+    """Break a name into lines of at most ``length`` characters, after underscores where it can."""
+    lines = [""]
+    for piece in re.findall(rf"[^_]{{0,{length - 1}}}_|[^_]{{1,{length}}}", name):
+        if len(lines[-1]) + len(piece) > length:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -143,7 +156,9 @@ def lay_out(
                 side.set(color="0.6", linewidth=0.5)  # void is white: the picture needs an edge
             if line == 0:
                 axis.set_title(columns[column], fontsize=9)
-        axes[line, 0].set_ylabel(literal(row.name), fontsize=6)
+        room = 0.9 * ratios[line] * PAGE / len(columns)  # inches along the row's side
+        broken = in_lines(row.name, max(2, int(room / _LETTER)))
+        axes[line, 0].set_ylabel(literal(broken), fontsize=_NAME_SIZE)
     figure.suptitle(literal(title), fontsize=9)
     figure.legend(
         handles=handles,

@@ -19,8 +19,8 @@ from replication.paper.reported import KeyValue
 from replication.reporting.blocks import blocks, interval_text, key_text, signed
 from replication.reporting.claims_text import write_claims
 from replication.reporting.comparison import Cell, Comparison, compare
-from replication.reporting.evidence import Evidence
-from replication.reporting.origin import made_from, setting_names, settings_of, title_note
+from replication.reporting.evidence import Evidence, Target, root_target
+from replication.reporting.origin import made_from, setting_names, settings_of, table_note
 from replication.reporting.results import Result, result_path
 from replication.reporting.template import environment
 
@@ -37,7 +37,12 @@ _TEX = {
 
 
 def write_tables(
-    results_dir: Path, out_dir: Path, profile: str, *, tables: Sequence[str] | None = None
+    results_dir: Path,
+    out_dir: Path,
+    profile: str,
+    *,
+    tables: Sequence[str] | None = None,
+    target: Target = root_target,
 ) -> list[Path]:
     """Write ``table<n>.md``, ``.csv`` and ``.tex`` for each table of the paper, and its claims.
 
@@ -48,6 +53,7 @@ def write_tables(
         out_dir: where the tables go, usually ``tables/<profile>``.
         profile: name that the results must carry.
         tables: names such as ``table1``; all that are known, and ``claims``, if None.
+        target: what DVC calls the stage that makes a result, for errors.
 
     Returns:
         The files written, in table order, claims last.
@@ -56,7 +62,7 @@ def write_tables(
         ReplicationError: an unknown table, or a result that is corrupt or of another profile.
     """
     reported = paper.load()
-    evidence = Evidence(results_dir, profile)
+    evidence = Evidence(results_dir, profile, target)
     written: list[Path] = []
     for name in tables if tables is not None else list(reported.tables):
         if name not in reported.tables:
@@ -167,9 +173,9 @@ def _context(comparison: Comparison, profile: str, link: str) -> dict[str, Any]:
     declared = paper.load().tolerances
     return {
         "table": table,
-        "note": title_note(results, profile),
+        "note": table_note(table, results, profile),
         "label": f"{profile}-table{table.number}",
-        "made_from": made_from(results, profile),
+        "made_from": [] if table.server else made_from(results, profile),
         "setting_names": setting_names(),
         "settings": [(result.run, settings_of(result)) for result in results],
         "mixed": _mixed(results),

@@ -15,7 +15,7 @@ def tables(settings: Settings) -> None:
     from replication.reporting.tables import write_tables
 
     out = settings.place("tables")
-    write_tables(settings.place("results"), out, settings.name)
+    write_tables(settings.place("results"), out, settings.name, target=settings.target)
     write_crf_table(_made_searches(settings), out)
 
 

@@ -148,7 +148,23 @@ def test_a_run_without_a_result_says_so_and_how_to_make_one(page: GetPage) -> No
     assert seen == 5
     text = page("runs/fov_4x4_r8.html").whole_text
     assert "Not run." in text
-    assert "dvc repro evaluate@fov_4x4_r8" in text
+    assert "; dvc repro evaluate@fov_4x4_r8 makes it" in text
+    text = page("runs/resnet_plain.html").whole_text
+    assert "; dvc repro pipelines/voc_resnet/dvc.yaml:evaluate@resnet_plain makes it" in text
+
+
+def test_a_familys_run_is_made_again_by_its_own_pipeline_or_left_out(copied: Path) -> None:
+    path = copied / "profiles" / "demo.yaml"
+    path.write_text(path.read_text() + "\nfamilies: [cityscapes]\n")
+    results, run = copied / "results" / "demo", "cityscapes_vgg_large_fov"
+    text = (results / "aspp_s.json").read_text().replace('"aspp_s"', f'"{run}"')
+    (results / f"{run}.json").write_text(text)
+    pages = stages.report(load(copied)).parent / "runs"
+    text = (pages / f"{run}.html").read_text()
+    made = f"dvc repro pipelines/cityscapes/dvc.yaml:evaluate@{run}"
+    assert f"<dt>made again by</dt><dd>{made}</dd>" in text
+    text = (pages / "resnet_plain.html").read_text()
+    assert "Not run.</b> Profile demo leaves out the family voc_resnet.</p>" in text
 
 
 def test_names_with_html_are_shown_as_text(report: Path, page: GetPage) -> None:

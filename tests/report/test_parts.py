@@ -166,6 +166,43 @@ def test_without_proper_captions_there_are_no_figures(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_clone_shows_the_figures_that_git_has(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["figure3", "claims", "before_after", "learning_curves", "figure9"]
+    captions = [{"name": name, "title": name, "caption": "", "alt": ""} for name in names]
+    (tmp_path / "captions.json").write_text(json.dumps(captions))
+    for name in ("claims", "learning_curves", "figure9"):
+        Image.new("RGB", (8, 6)).save(tmp_path / f"{name}.png")
+    (tmp_path / "figure9.png").write_text("no picture")
+    with caplog.at_level(logging.WARNING):
+        shown = copy_figures(tmp_path, tmp_path / "out", named="figures/photos")
+    assert [figure.caption.name for figure in shown] == ["claims", "learning_curves"]
+    assert sorted(path.stem for path in (tmp_path / "out" / "figures").iterdir()) == [
+        "claims",
+        "learning_curves",
+    ]
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.endswith("has no picture of figure3, before_after: the report goes without")
+    assert "figure9.png can't be read" in second
+
+
+def test_captions_in_git_are_those_of_the_figures_in_git() -> None:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git repository")
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout
+
+    files = [Path(name) for name in git("ls-tree", "-r", "--name-only", "HEAD", "figures").split()]
+    captioned = [path.parent for path in files if path.name == "captions.json"]
+    assert Path("figures/demo") in captioned
+    for folder in captioned:
+        captions = json.loads(git("show", f"HEAD:{folder.as_posix()}/captions.json"))
+        drawn = [path.stem for path in files if path.parent == folder and path.suffix == ".png"]
+        assert sorted(caption["name"] for caption in captions) == sorted(drawn)
+
+
 def test_a_missing_image_leaves_out_that_section_alone(
     copied: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

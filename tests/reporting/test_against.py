@@ -1,11 +1,13 @@
 """`replication compare`: one run against another, by hand and by a bootstrap of numpy's."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from replication.cli import app
@@ -82,6 +84,29 @@ def test_other_images_and_other_classes(
         against(evidence, "aspp_s", "fov_4x4_r4")
     with pytest.raises(ReplicationError, match=r"aspp_x.json holds no result; `dvc repro evalu"):
         against(evidence, "aspp_x", "aspp_s")
+
+
+@pytest.fixture
+def families(tmp_path: Path) -> Path:
+    """A root with the repository's settings, and no result."""
+    for name in ("params.yaml", "experiments.yaml", "profiles", "pipelines", "dvc.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("run", ["aspp_l", "resnet_plain", "cityscapes_vgg_large_fov"])
+def test_the_stage_that_is_named_is_one_that_dvc_has(families: Path, run: str) -> None:
+    asked = CliRunner().invoke(app, ["compare", run, "aspp_s", "--root", str(families)])
+    (target,) = re.findall(r"`dvc repro (\S+)` makes it", str(asked.exception))
+    *folder, name = target.split(":")
+    stage, _, key = name.partition("@")
+    pipeline = yaml.safe_load((families / (folder[0] if folder else "dvc.yaml")).read_text())
+    # such as ${runs}, ${families.cityscapes}
+    over = yaml.safe_load((families / "experiments.yaml").read_text())
+    for part in pipeline["stages"][stage]["foreach"].strip("${}").split("."):
+        over = over[part]
+    assert key == run
+    assert key in over
 
 
 def test_the_command_refuses_an_unknown_run() -> None:

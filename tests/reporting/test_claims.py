@@ -167,8 +167,9 @@ def test_counts_of_another_result_are_named(write_counted: WriteCounted, tmp_pat
     write_counted("aspp_l", before=(0.7,))
     (folder / "aspp_l.npz").write_bytes(stale)
     with pytest.raises(ReplicationError, match=r"aspp_l\.npz: its counts do not add up") as caught:
-        write_tables(folder, tmp_path / "out", "demo")
+        write_tables(folder, tmp_path / "out", "demo", target="pipelines/mine:{}@{}".format)
     assert "\n" not in str(caught.value)
+    assert "--force pipelines/mine:evaluate@aspp_l`" in str(caught.value)
     assert read_image_counts(folder / "aspp_l.npz") is not None
 
 

@@ -33,7 +33,7 @@ def test_found_published_and_before(tmp_path: Path) -> None:
         before, searched, published = csv.DictReader(stream)
     assert (before["miou"], before["w1"], before["over_before"]) == ("50.0", "", "0.0")
     assert (searched["sigma_alpha"], searched["w2"], searched["miou"]) == ("40.0", "3.0", "53.256")
-    assert searched["over_before"] == "3.256"
+    assert searched["over_before"] == "3.26"  # of the printed 53.26
     assert (published["setting"], published["w2"]) == ("vgg_aspp_release", "2.0")
     assert published["over_before"] == "-0.5"
     link = out / published["search_file"]
@@ -42,6 +42,19 @@ def test_found_published_and_before(tmp_path: Path) -> None:
     assert "| searched | 5.25 | 40 | 3.5 | 3 | 3 | 53.26 | +3.26 |" in text
     assert "| vgg_aspp_release | 4 | 65 | 3 | 2 | 2 | 49.50 | -0.50 |" in text
     assert "On 2 of 9 images of made up val (drawn with seed 7), scores of aspp_l; 128" in text
+
+
+def test_numbers_are_rounded_once(tmp_path: Path) -> None:
+    search = made_up("resnet_aspp")
+    # 68.735 is below the middle in binary; 84.724 - 68.735025 is 15.989, the printed ones 15.98
+    search |= {"before_miou": 68.735025, "published": []}
+    search["best"]["miou"] = 84.724
+    write_crf_table({tmp_path / "resnet_aspp.json": search}, tmp_path)
+    before, searched = (tmp_path / "crf.md").read_text().splitlines()[-2:]
+    assert before == "| before | - | - | - | - | - | 68.74 | 0.00 |"
+    assert searched.endswith("| 84.72 | +15.98 |")
+    with (tmp_path / "crf.csv").open(newline="") as stream:
+        assert [row["miou"] for row in csv.DictReader(stream)] == ["68.735", "84.724"]
 
 
 def test_nothing_without_a_search(tmp_path: Path) -> None:

@@ -5,10 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from replication.errors import ReplicationError
-from replication.reporting.curves import learning_curves, read_curve, smooth
+from replication.reporting.context import Context
+from replication.reporting.curves import learning_curves, make, read_curve, smooth
+from replication.settings import MultiScale
+from replication.training.callbacks import LOG_EVERY
+from replication.training.terms import term_labels
 
 
 def _curve(path: Path, loss: float = 3.0) -> None:
@@ -28,6 +33,29 @@ def test_draws_what_there_is(tmp_path: Path) -> None:
     with Image.open(written[0]) as image:
         assert image.width > 1000
         assert image.height > 1000  # rows for tables 1, 2, 3 and for the run of no table
+
+
+@pytest.mark.parametrize(
+    ("runs", "ramps", "sums"),
+    [
+        (["fov_3x3_r12", "resnet_msc"], True, True),
+        (["poly_b10_20k", "resnet_plain", "of_another_time"], False, False),
+    ],
+)
+def test_the_caption_says_what_the_lines_do_not(
+    context: Context, runs: list[str], *, ramps: bool, sums: bool
+) -> None:
+    for run in runs:
+        _curve(context.place("runs", run) / "curve.tsv")
+    caption = make(context).caption
+    assert "every ten updates" in caption
+    assert LOG_EVERY == 10
+    assert ("The step policy divides its rate at one update" in caption) is ramps
+    assert ("the loss is a sum" in caption) is sums
+    # the paper's scales: 1, 0.75, 0.5, and the maximum
+    scales = MultiScale()
+    terms = term_labels(torch.zeros(1, 33, 33, dtype=torch.uint8), scales)
+    assert len(terms) == len(scales.scales) + 1 == 4
 
 
 def test_a_diverged_run_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from replication.data.canonical import DataSet
 from replication.data.palette import voc_palette
 from replication.errors import ReplicationError
 from replication.reporting.context import Context, choose
@@ -14,6 +15,7 @@ from replication.reporting.pictures import (
     Row,
     colours,
     evenly_spaced,
+    in_lines,
     lay_out,
     read_after,
     read_before,
@@ -60,6 +62,38 @@ def test_a_grid_shows_each_picture_in_its_place_and_names_the_classes(
     save(figure, tmp_path / "grid")
     with Image.open(tmp_path / "grid.png") as picture:
         assert picture.width > 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "lines"),
+    [
+        ("2007_000129", 11, ["2007_000129"]),
+        ("frankfurt_000066_000019", 18, ["frankfurt_000066_", "000019"]),
+        ("frankfurt_000066_000019", 10, ["frankfurt_", "000066_", "000019"]),
+        ("a_b__c", 3, ["a_", "b__", "c"]),
+        ("_a", 2, ["_a"]),
+        ("photograph of a cat", 8, ["photogra", "ph of a ", "cat"]),
+    ],
+)
+def test_long_names_are_broken_after_underscores(name: str, length: int, lines: list[str]) -> None:
+    assert in_lines(name, length).split("\n") == lines
+
+
+@pytest.mark.parametrize("columns", [4, 6])
+def test_names_do_not_leave_their_rows(write_dataset: Callable[..., DataSet], columns: int) -> None:
+    names = ["frankfurt_000066_000019", "munster_000083_000019", "without_any_underscore" * 2]
+    picture = np.zeros((20, 40, 3), np.uint8)
+    dataset = write_dataset({"a": (picture, np.zeros((20, 40), np.uint8))}, ["background"])
+    rows = [Row(name, [picture] * columns) for name in names]
+    figure = lay_out(dataset, ["picture"] * columns, rows, "wide pictures", more={"one": "0.5"})
+    figure.draw_without_rendering()
+    for row, name in zip(np.array(figure.axes).reshape(3, columns), names, strict=True):
+        text, room = row[0].yaxis.label, row[0].get_window_extent()
+        assert text.get_text().replace("\n", "") == name
+        box = text.get_window_extent()
+        assert room.y0 <= box.y0
+        assert box.y1 <= room.y1
+        assert box.x0 >= 0
 
 
 def test_before_is_the_best_enlarged_score_and_after_the_stored_label(

@@ -135,6 +135,8 @@ def test_dots_are_the_cells_of_the_tables(
     assert [dot.ours for dot in panels["training speed\n(ratio to the first row)"].dots] == [
         None
     ] * 4
+    missing = [dot.missing for dot in panels["training speed\n(ratio to the first row)"].dots]
+    assert missing == [*["not run"] * 3, "no ratio"]  # 3x3 rate 12 ran, the first row did not
     sizes = panels["parameters\n(millions)"].dots
     assert [dot.paper for dot in sizes] == [134.3, 65.1, 65.1, 20.5]
     assert [dot.ours for dot in sizes] == [None, None, None, 0.3]

@@ -175,6 +175,24 @@ def test_nothing_run_yet(tmp_path: Path) -> None:
     assert {row["before CRF: verdict"] for row in rows} == {"not run"}
 
 
+def test_a_test_servers_table_says_whose_numbers_it_holds(demo_results: Path, out: Path) -> None:
+    before, after = out / "none", out / "all"
+    write_tables(out / "results", before, "demo")
+    write_tables(demo_results, after, "demo")
+    for name, server in (("table5", "voc2012"), ("table8", "cityscapes")):
+        text = (after / f"{name}.md").read_text()
+        title = text.splitlines()[0]
+        assert title.endswith(" test set, the test server's numbers, as the paper gives them")
+        assert f"`replication submit {server}` writes what it takes" in text
+        # whatever has been run, nothing here fills it: it never says that something will
+        assert (before / f"{name}.md").read_bytes() == (after / f"{name}.md").read_bytes()
+        assert not re.search(r"not run|seeds|profile|\n\n\n", text.replace("/demo/", ""))
+        latex = (after / f"{name}.tex").read_text()
+        assert (before / f"{name}.tex").read_text().splitlines()[1:] == latex.splitlines()[1:]
+        assert "the test server's numbers" in latex
+        assert "not run" not in latex
+
+
 @pytest.mark.parametrize(
     ("data", "profile", "said"),
     [
