@@ -2,6 +2,7 @@
 
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -124,7 +125,8 @@ def test_widths_that_eight_bits_cannot_hold_are_refused(width: int) -> None:
         distance_to_void(np.zeros((2, 2), np.uint8), width)
 
 
-def test_classes_out_of_range_and_other_shapes_are_refused() -> None:
+def test_classes_out_of_range_and_other_shapes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is outside the tests
     truth = np.array([[255, 1, 0, 0]], np.uint8)
     with pytest.raises(ValueError, match="a label is outside the 1 classes"):
         ring_counts(truth, [np.full_like(truth, 2)], 1, 3)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 import yaml
@@ -132,6 +133,7 @@ def test_a_compiled_network_learns_the_same(
         original(self, backend="eager", **options)
 
     monkeypatch.setattr(nn.Module, "compile", taking)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # no graph holds its checks
     path = tiny.root / "params.yaml"
     found = []
     for setting in (False, True):
