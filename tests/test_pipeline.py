@@ -144,6 +144,14 @@ def test_params_and_profiles_have_the_keys_that_stages_depend_on() -> None:
         assert asked <= yaml.safe_load(path.read_text()).keys(), path.name
 
 
+def test_where_the_work_is_done_makes_no_stage_run_again() -> None:
+    texts = [path.read_text() for path in (ROOT / "dvc.yaml", *ROOT.glob("pipelines/*/dvc.yaml"))]
+    for text in texts:
+        for stage in yaml.safe_load(text)["stages"].values():
+            named = {p for p in stage.get("do", stage).get("params", []) if isinstance(p, str)}
+            assert not named & {"jobs", "cluster", "device", "devices", "num_nodes", "image_cache"}
+
+
 def test_plots_name_every_run() -> None:
     plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
     named = 0

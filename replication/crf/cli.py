@@ -33,6 +33,14 @@ Normalization = Annotated[
     str, typer.Option(help="after (the authors'), symmetric (pydensecrf's own), before, or none.")
 ]
 
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Dask scheduler, such as tcp://host:8786, whose workers do the work and "
+        "see the same folders."
+    ),
+]
+
 
 @app.command()
 def refine(
@@ -73,6 +81,7 @@ def refine(
         bool, typer.Option("--save-probabilities", help="Also write ID.npz, float16 (C, H, W).")
     ] = False,
     jobs: Jobs = None,
+    cluster: Cluster = None,
 ) -> None:
     """Refine score maps by the CRF into label maps.
 
@@ -104,7 +113,9 @@ def refine(
     items = read_folders(images, scores, ids=ids)
     check_out(out, (images, scores))
     setting = Setting(parameters, output_stride, count_classes(items), engine, chosen)
-    record = refine_images(items, out, setting, jobs=jobs, save_probabilities=save_probabilities)
+    record = refine_images(
+        items, out, setting, jobs=jobs, save_probabilities=save_probabilities, cluster=cluster
+    )
     kept = f" ({record['resumed']} were there already)" if record["resumed"] else ""
     typer.echo(f"{record['images']} label maps in {out}{kept}, {record['seconds']:.1f} s")
 
@@ -144,13 +155,7 @@ def search(
         int | None,
         typer.Option(min=1, help="Count only pixels this near to a void contour, in mean IOU."),
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of a Dask scheduler, such as tcp://host:8786, whose workers see the same "
-            "folders."
-        ),
-    ] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Search the paper's grid for the parameters of the highest mean IOU.
 

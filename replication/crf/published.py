@@ -31,12 +31,13 @@ def measure_published(
     Raises:
         ReplicationError: as `replication.crf.tally.tally_image`.
     """
+    mine = items if cluster is None else [item.absolute() for item in items]
     measured = []
     for name, preset in PRESETS.items():
         p = preset.parameters
         own = replace(fixed, w2=p.w2, sigma_gamma=p.sigma_gamma)
         point = Point(p.w1, p.sigma_alpha, p.sigma_beta)
-        tasks = [(item, own, "exact", (point,)) for item in items]
+        tasks = [(item, own, "exact", (point,)) for item in mine]
         total = np.zeros((3, fixed.num_classes), np.int64)
         for part in over_images(tally_image, tasks, f"preset {name}", jobs, few=4, cluster=cluster):
             total += part.counts[0]

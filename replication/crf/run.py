@@ -4,7 +4,7 @@ One path serves the pipeline and `replication crf refine`.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,11 @@ class Item:
     image: Path
     scores: Path
     label: Path | None = None
+
+    def absolute(self) -> "Item":
+        """Return the item as a process in another folder finds it."""
+        label = None if self.label is None else self.label.absolute()
+        return Item(self.id, self.image.absolute(), self.scores.absolute(), label)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,14 @@ class _Target:
     palette: UInt8[np.ndarray, "256 3"] | None
     probabilities: Path | None
 
+    def absolute(self) -> "_Target":
+        """Return it as a process in another folder writes it, links (to DVC's cache) unfollowed."""
+        probabilities = None if self.probabilities is None else self.probabilities.absolute()
+        return _Target(self.png.absolute(), self.palette, probabilities)
+
+
+_Task = tuple[Item, Setting, str, _Target]
+
 
 def _refine_one(
     item: Item, setting: Setting, inputs: str, target: _Target
@@ -130,6 +143,30 @@ def _refuse_strangers(out_dir: Path, items: Sequence[Item]) -> None:
         )
 
 
+def _refine_all(
+    tasks: list[_Task], jobs: int | None, cluster: str | None
+) -> Iterator[tuple[ledger.Entry, float]]:
+    """Refine here or on a cluster; yield an image's entry when its files can be read here."""
+    if cluster is None:
+        if processes(jobs, len(tasks), _FEW) > 1:
+            _, setting, *_ = tasks[0]
+            prepare(setting.engine, setting.mode)
+        yield from over_images(_refine_one, tasks, "refine", jobs, _FEW)
+        return
+    sent = [
+        (item.absolute(), setting, inputs, to.absolute()) for item, setting, inputs, to in tasks
+    ]
+    targets = {item.id: target for item, _, _, target in sent}
+    for entry, memory in over_images(_refine_one, sent, "refine", cluster=cluster):
+        target = targets[entry["id"]]
+        if not ledger.is_done(entry, entry["inputs"], target.png, target.probabilities):
+            raise ReplicationError(
+                f"{target.png}: a Dask worker has written it, and here it is missing or another: "
+                "give the workers this folder at the same path, on a file system that all share"
+            )
+        yield entry, memory
+
+
 def refine_images(
     items: Sequence[Item],
     out_dir: Path,
@@ -138,6 +175,7 @@ def refine_images(
     jobs: int | None = None,
     *,
     save_probabilities: bool = False,
+    cluster: str | None = None,
 ) -> dict[str, Any]:
     """Refine images into ``out_dir/ID.png`` (palette PNG) and write ``refine.json`` last.
 
@@ -152,17 +190,21 @@ def refine_images(
         jobs: processes; None takes all usable cores.
         save_probabilities: also write Q as ``out_dir/ID.npz``, key ``probabilities``, float16
             (C, H, W); in mode ``exact`` only.
+        cluster: address of a Dask scheduler whose workers refine and write, at the same paths; None
+            stays here.
 
     Returns:
         The record, as in ``refine.json``: ``engine``, ``engine_version``, ``mode``,
         ``parameters``, ``stride``, ``images``, ``resumed`` (images kept from earlier calls),
         ``seconds`` (wall clock of this call), ``seconds_per_image`` (mean of the CRF alone, all
-        images), ``peak_memory_mib`` (the largest process; None if nothing was left to do),
+        images), ``peak_memory_mib`` (the largest process, a worker's since its start; None if
+        nothing was left to do),
         ``labels_sha256`` (over all PNGs), ``environment``.
 
     Raises:
         ReplicationError: a file is missing or broken, or its size or classes do not fit; the engine
-            is not installed; ``out_dir`` holds labels of other images. What is written stays.
+            is not installed; ``out_dir`` holds labels of other images; the cluster is not there, or
+            its workers write elsewhere. What is written stays.
     """
     start = time.perf_counter()
     find_mode(setting.mode, setting.engine)
@@ -201,10 +243,8 @@ def refine_images(
         record_path.unlink(missing_ok=True)  # the folder is not whole until the end
         # A new file: DVC may have linked the old one to its cache, which must not grow.
         ledger.rewrite(out_dir, list(done.values()))
-        if processes(jobs, len(tasks), _FEW) > 1:
-            prepare(setting.engine, setting.mode)
     peak: float | None = None
-    for entry, memory in over_images(_refine_one, tasks, "refine", jobs, _FEW):
+    for entry, memory in _refine_all(tasks, jobs, cluster):
         ledger.append(out_dir, entry)
         done[entry["id"]] = entry
         peak = max(memory, peak or 0.0)
@@ -236,6 +276,7 @@ def refine_seed(
     ids: Sequence[str] | None = None,
     jobs: int | None = None,
     engine: str = DEFAULT,
+    cluster: str | None = None,
 ) -> dict[str, Any]:
     """Refine a seed's scores over a split of a canonical data set; see `refine_images`.
 
@@ -243,9 +284,10 @@ def refine_seed(
         split: the split's name, such as ``val``.
         scores_dir: holds ``ID.npz``.
         ids: the part of the split that was scored; None is all of it.
-        dataset, out_dir, parameters, stride, jobs, engine: as `refine_images` and `Setting`.
+        dataset, out_dir, parameters, stride, jobs, engine, cluster: as `refine_images` and
+            `Setting`.
     """
     wanted = dataset.ids(split) if ids is None else ids
     items = [Item(name, dataset.image_path(name), score_path(scores_dir, name)) for name in wanted]
     setting = Setting(parameters, stride, dataset.num_classes, engine)
-    return refine_images(items, out_dir, setting, dataset.palette, jobs)
+    return refine_images(items, out_dir, setting, dataset.palette, jobs, cluster=cluster)

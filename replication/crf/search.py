@@ -61,7 +61,7 @@ class _Search:
     def __init__(
         self, items: Sequence[Item], fixed: Fixed, kept: Kept, jobs: int | None, cluster: str | None
     ) -> None:
-        self.items = items if cluster is None else [_absolute(item) for item in items]
+        self.items = items if cluster is None else [item.absolute() for item in items]
         self.fixed, self.kept = fixed, kept
         self.jobs, self.cluster = jobs, cluster
 
@@ -115,13 +115,6 @@ class _Search:
             if not rest:
                 return noise
             exact |= self.run(rest, "exact", f"best {len(rest)} exactly")
-
-
-def _absolute(item: Item) -> Item:
-    """Return an item that another process finds from another folder."""
-    assert item.label is not None
-    image, scores, label = (path.resolve() for path in (item.image, item.scores, item.label))
-    return Item(item.id, image, scores, label)
 
 
 def _best(scores: dict[Point, Score]) -> Point:

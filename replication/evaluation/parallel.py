@@ -1,9 +1,12 @@
 """One task per image, spread over processes or a Dask cluster, with a progress bar."""
 
 import importlib
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import Any, TypeVar
 
 from replication.errors import ReplicationError
@@ -30,16 +33,13 @@ def processes(jobs: int | None, tasks: int, few: int = _FEW) -> int:
 
 
 @contextmanager
-def _connected(address: str | None, label: str) -> Iterator[Any]:
-    """Yield a client of a Dask scheduler; None, for this machine, without an address.
+def _connected(address: str, label: str) -> Iterator[Any]:
+    """Yield a client of a Dask scheduler.
 
     Raises:
         ReplicationError: Dask is not installed, nothing answers at the address, there is no worker,
-            or one died.
+            the scheduler ended, or one task ended several workers.
     """
-    if address is None:
-        yield None
-        return
     try:
         distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
@@ -47,6 +47,9 @@ def _connected(address: str | None, label: str) -> Iterator[Any]:
             f"{label}: a Dask cluster needs the package `distributed` ({error}): "
             "`pip install distributed`, or leave the cluster out"
         ) from None
+    # What becomes of the connection is said below, in one line.
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = distributed.Client(address, timeout=15, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -68,10 +71,69 @@ def _connected(address: str | None, label: str) -> Iterator[Any]:
             raise ReplicationError(
                 f"{label}: a Dask worker died ({reason}): see its log; what is written stays"
             ) from None
+        except Exception as error:
+            if client.status == "running" and not isinstance(error, CancelledError):
+                raise
+            raise ReplicationError(
+                f"{label}: the Dask scheduler at {address} is gone: start it and its workers "
+                "again, and the same command goes on"
+            ) from None
 
 
-def _sized(function: Callable[..., Result], size: int, task: tuple[Any, ...]) -> tuple[int, Result]:
-    return size, function(*task)
+def _on_cluster(
+    client: Any, function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[int, Result]]:
+    """Yield each task's number and result as it finishes, on a cluster's workers.
+
+    Two tasks for each of their threads are under way: few are left to themselves by a break, and
+    workers that come later get theirs. If all workers end, this waits for new ones.
+    """
+    distributed: Any = importlib.import_module("distributed")
+    waiting, numbers = iter(enumerate(tasks)), dict[Any, int]()
+    running = distributed.as_completed(loop=client.loop)
+
+    def send() -> None:
+        threads = sum(client.ncores().values())
+        for number, task in islice(waiting, max(1, 2 * threads - len(numbers))):
+            future = client.submit(function, *task, pure=False)
+            numbers[future] = number
+            running.add(future)
+
+    send()
+    for future in running:
+        number = numbers.pop(future)
+        result = future.result()
+        send()
+        yield number, result
+
+
+def _here(
+    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int, label: str
+) -> Iterator[tuple[int, Result]]:
+    """Yield each task's number and result as it finishes, in so many processes (1: this one)."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    # joblib replaces a process whose memory has grown by 300 MiB, as large lattices do, and warns,
+    # though nothing is lost and nobody can act on it; so it does of tasks that a fault leaves over.
+    for said in ("A worker stopped while some jobs", r"\d+ tasks (have been|which were)"):
+        warnings.filterwarnings("ignore", message=said)
+    parallel = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")
+    try:
+        yield from parallel(
+            delayed(_numbered)(function, number, task) for number, task in enumerate(tasks)
+        )
+    except BrokenProcessPool:
+        raise ReplicationError(
+            f"{label}: one of {workers} processes was killed, as when memory runs out: set "
+            f"`jobs` to {max(1, workers // 2)}; what is written stays"
+        ) from None
+
+
+def _numbered(
+    function: Callable[..., Result], number: int, task: tuple[Any, ...]
+) -> tuple[int, Result]:
+    return number, function(*task)
 
 
 def over_images(
@@ -105,31 +167,20 @@ def over_images(
         ReplicationError: raised by a task; or a process was killed (as when memory runs out), or
             the cluster is not there.
     """
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky.process_executor import BrokenProcessPool
     from tqdm import tqdm
 
-    # joblib replaces a process whose memory has grown by 300 MiB, as large lattices do, and warns,
-    # though nothing is lost and nobody can act on it.
-    warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
     workers = processes(jobs, len(tasks), few)
     each = [1] * len(tasks) if sizes is None else sizes
-    bar = tqdm(total=sum(each), desc=label, unit=unit, disable=None)
-    with _connected(cluster, label) as client, bar:
-        where = {"backend": "loky"} if client is None else {"backend": "dask", "client": client}
-        with parallel_config(**where):
-            parallel = Parallel(
-                n_jobs=workers if client is None else -1, return_as="generator_unordered"
-            )
-        results = parallel(
-            delayed(_sized)(function, size, task) for size, task in zip(each, tasks, strict=True)
+    with ExitStack() as open_until_done:
+        # What is done already needs no cluster.
+        if cluster is not None and tasks:
+            client = open_until_done.enter_context(_connected(cluster, label))
+            results = _on_cluster(client, function, tasks)
+        else:
+            results = _here(function, tasks, workers, label)
+        bar = open_until_done.enter_context(
+            tqdm(total=sum(each), desc=label, unit=unit, disable=None)
         )
-        try:
-            for size, result in results:
-                bar.update(size)
-                yield result
-        except BrokenProcessPool:
-            raise ReplicationError(
-                f"{label}: one of {workers} processes was killed, as when memory runs out: set "
-                f"`jobs` to {max(1, workers // 2)}; what is written stays"
-            ) from None
+        for number, result in results:
+            bar.update(each[number])
+            yield result

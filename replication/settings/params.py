@@ -50,7 +50,6 @@ class CrfSearch(Strict):
         objective: ``miou``, or ``trimap``: mean IOU within 10 pixels of a contour.
         mode: ``fast`` (its winner is run again exactly), or ``exact`` throughout.
         seed: draws the images.
-        cluster: address of a Dask scheduler whose workers do the counting; null stays here.
         exclude: whether the images of the search are left out of the reported score; the paper
             keeps them.
     """
@@ -60,7 +59,6 @@ class CrfSearch(Strict):
     objective: Literal["miou", "trimap"] = "miou"
     mode: Literal["fast", "exact"] = "fast"
     seed: Seed = 0
-    cluster: str | None = None
     exclude: bool = False
 
 
@@ -131,6 +129,10 @@ class Params(Strict):
         num_nodes: machines of a training.
         compile: whether torch.compile makes the network's kernels.
         image_cache: MiB of decoded training images that a node keeps in memory.
+        jobs: processes for the CRF, the evaluation and the figures; null: one for each core.
+        cluster: address of a Dask scheduler, such as ``tcp://host:8786``, whose workers do the
+            CRF's search and refinement; null stays here. Like ``jobs`` it decides no number, and
+            stands outside ``crf``, which DVC watches: naming one makes no stage run again.
     """
 
     profile: Name
@@ -142,6 +144,7 @@ class Params(Strict):
     compile: bool = False
     image_cache: Annotated[int, Field(ge=0)] = 256
     jobs: Annotated[int, Field(ge=1)] | None = None
+    cluster: Annotated[str, Field(min_length=1)] | None = None
     data: Places
     crf: Crf
 

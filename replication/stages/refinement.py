@@ -49,7 +49,7 @@ def search(settings: Settings, name: str) -> None:
         trimap=TRIMAP if crf.search.objective == "trimap" else None,
     )
     items = items_of(dataset, chosen, settings.place("scores", run, settings.params.seeds[0]))
-    jobs, cluster = settings.params.jobs, crf.search.cluster
+    jobs, cluster = settings.params.jobs, settings.params.cluster
     search_points(
         items,
         fixed,
@@ -90,6 +90,7 @@ def refine(settings: Settings, run: str) -> None:
             ids=evaluated_ids(settings.profile, dataset),
             jobs=settings.params.jobs,
             engine=crf.engine,
+            cluster=settings.params.cluster,
         )
         write_json(out / RECORD, record | {"choice": choice})
     forget_other_seeds(settings, "refined", run)

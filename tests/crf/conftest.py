@@ -1,5 +1,12 @@
-"""Made-up folders of images, scores and labels for the tests of `refine` and `search`."""
+"""Made-up folders of images, scores and labels for `refine` and `search`, and a Dask cluster."""
 
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,3 +65,80 @@ def folders(tmp_path: Path) -> Folders:
         label[abs(row - 16) + abs(column - 21) < 3] = 255
         write_label(made.labels / f"{name}.png", label)
     return made
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler that two workers have joined."""
+    with _started(tmp_path_factory.mktemp("dask")) as (address, _):
+        yield address
+
+
+@pytest.fixture
+def frail_cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address and the scheduler of a cluster of one's own, which gives no task two workers."""
+    setting = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    with _started(tmp_path, **setting) as (address, (scheduler, *_)):
+        yield address, scheduler
+
+
+@contextmanager
+def _started(folder: Path, **setting: str) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Start a scheduler and two workers; yield its address and the processes, its own first."""
+    pytest.importorskip(
+        "distributed", reason="no Dask here: the package `distributed` is not installed"
+    )
+    known = folder / "scheduler.json"
+    common = ["--scheduler-file", str(known), "--no-dashboard"]
+    local = ["--host", "127.0.0.1"]
+    worker = ["--no-nanny", "--nthreads", "1", "--local-directory", str(folder)]
+    programs = [
+        ["dask_scheduler", *common, *local, "--port", "0"],
+        *[["dask_worker", *common, *local, *worker]] * 2,
+    ]
+    commands = [[sys.executable, "-m", f"distributed.cli.{p[0]}", *p[1:]] for p in programs]
+    root = Path(__file__).resolve().parents[2]
+    paths = f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    log = (folder / "log").open("w")
+    started = [
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": paths, **setting},
+            stdout=log,
+            stderr=log,
+        )
+        for command in commands
+    ]
+    try:
+        yield _wait(known, folder / "log"), started
+    finally:
+        for process in reversed(started):  # a worker whose scheduler left first may never end
+            _end(process)
+        log.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the process to end, and make it end where it does not."""
+    process.terminate()
+    try:
+        process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _wait(known: Path, log: Path) -> str:
+    """Return the scheduler's address once two workers are there."""
+    from distributed import Client
+
+    for _ in range(300):
+        if known.is_file() and known.stat().st_size:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError(f"the scheduler did not start: {log.read_text()}")
+    address = json.loads(known.read_text())["address"]
+    with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+    return str(address)

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,70 +15,10 @@ from replication.crf.kept import partial_folder
 from replication.crf.search import search
 from replication.crf.tally import Fixed
 from replication.errors import ReplicationError
+from replication.evaluation.parallel import over_images
 
 FIXED = Fixed(num_classes=3, iterations=4, w2=1.0, sigma_gamma=2.0)
 GRID = parse_grid("2:4:2", "6:12:6", "10:20:10")
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a scheduler that two workers have joined."""
-    pytest.importorskip(
-        "distributed", reason="no Dask here: the package `distributed` is not installed"
-    )
-    folder = tmp_path_factory.mktemp("dask")
-    known = folder / "scheduler.json"
-    common = ["--scheduler-file", str(known), "--no-dashboard"]
-    local = ["--host", "127.0.0.1"]
-    worker = ["--no-nanny", "--nthreads", "1", "--local-directory", str(folder)]
-    programs = [
-        ["dask_scheduler", *common, *local, "--port", "0"],
-        *[["dask_worker", *common, *local, *worker]] * 2,
-    ]
-    commands = [[sys.executable, "-m", f"distributed.cli.{p[0]}", *p[1:]] for p in programs]
-    root = Path(__file__).resolve().parents[2]
-    paths = f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    log = (folder / "log").open("w")
-    started = [
-        subprocess.Popen(
-            command, cwd=folder, env={**os.environ, "PYTHONPATH": paths}, stdout=log, stderr=log
-        )
-        for command in commands
-    ]
-    try:
-        yield _wait(known, folder / "log")
-    finally:
-        for process in reversed(started):  # a worker whose scheduler left first may never end
-            _end(process)
-        log.close()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end, and make it end where it does not."""
-    process.terminate()
-    try:
-        process.wait(timeout=15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _wait(known: Path, log: Path) -> str:
-    """Return the scheduler's address once two workers are there."""
-    import json
-
-    from distributed import Client
-
-    for _ in range(300):
-        if known.is_file() and known.stat().st_size:
-            break
-        time.sleep(0.1)
-    else:
-        raise AssertionError(f"the scheduler did not start: {log.read_text()}")
-    address = json.loads(known.read_text())["address"]
-    with Client(address, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
-    return str(address)
 
 
 def items(folders: Any) -> list[Any]:
@@ -135,3 +74,17 @@ def test_without_dask_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ReplicationError, match="pip install distributed"):
         search(items(folders), FIXED, tmp_path / "s.json", grid=GRID, cluster="tcp://x:1")
+
+
+def test_a_worker_that_dies_and_a_scheduler_that_goes_are_one_line(
+    frail_cluster: tuple[str, subprocess.Popen[bytes]],
+) -> None:
+    address, scheduler = frail_cluster
+    with pytest.raises(ReplicationError, match=r"^x: a Dask worker died \(Attempted") as caught:
+        list(over_images(os._exit, [(1,)], "x", cluster=address))
+    assert "\n" not in str(caught.value)
+    slow = over_images(time.sleep, [(0.2,)] * 1_000, "x", cluster=address)
+    next(slow)
+    scheduler.kill()
+    with pytest.raises(ReplicationError, match=f"^x: the Dask scheduler at {address} is gone"):
+        list(slow)
