@@ -27,11 +27,14 @@ lint: $(READY) ## style and types
 	ruff format --check .
 	mypy
 
-bench: data ## one real-size update of every network, both CRF engines, training and testing (minutes to hours)
+bench: data ## one real-size update of every run, training, loading, testing, the trimap, both CRF engines (hours)
 	python benchmarks/one_update.py
-	python benchmarks/crf.py
 	python benchmarks/training.py
+	python benchmarks/loading.py
 	python benchmarks/inference.py
+	python benchmarks/trimap.py
+	python benchmarks/crf.py
+	python benchmarks/crf_random.py
 
 setup: $(READY) ## only set up .venv
 

@@ -7,32 +7,33 @@ exact on its own (image made ready, lattices built, Q returned), and four w1 tog
 fast, as a search runs them (which has 32 pairs of widths to share the image's preparation). Once
 with the allocator as it is and once tuned (no mmap, no trimming), which pydensecrf gains from; then
 in two processes at once. From the seconds a grid point follows what the coarse grid (128 points on
-100 images) takes; ``--really`` runs it, in as many processes as there are cores.
+100 images) takes; ``--really`` runs it, in as many processes as there are cores. The lattice alone
+also says its peak memory, and the seconds until it can refine, of two fresh processes: the first one
+compiles into an empty folder (``first_start_seconds``), the other loads (``later_start_seconds``).
 
 Rows go to benchmarks/results/crf_<machine>.csv; ratios are medians over images of pydensecrf's by
 the lattice's, by the wall clock and by the processor's (which other loads disturb less).
 
 Images are those of ../shared/data/voc100 where that is there; else random ones, on which labels
-are less clear: expect other ratios.
+are less clear: expect other ratios; whole, or their corner of ``--crop`` pixels a side.
 """
 
 import argparse
-import csv
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from images import STRIDE, image_ids, read, some_ids, source
+from table import place, put, surroundings
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT.parent / "shared" / "data" / "voc100"
 WEIGHTS = (3.0, 4.0, 5.0, 6.0)
 ALPHAS = tuple(range(30, 101, 10))
 BETAS = (3, 4, 5, 6)
@@ -41,40 +42,14 @@ TUNED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 
-def image_ids() -> list[str]:
-    """Return the ids of all images; of random ones, numbers."""
-    if DATA.is_dir():
-        return sorted(path.stem for path in (DATA / "scores").glob("*.npz"))
-    return [f"{number:03}" for number in range(100)]
-
-
-def read(image_id: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image's scores (21, 33, 33) at output stride 16, and its colours (H, W, 3)."""
-    from PIL import Image
-    from scipy import ndimage
-
-    from replication.inference.store import read_scores
-
-    if DATA.is_dir():
-        with Image.open(DATA / "JPEGImages" / f"{image_id}.jpg") as picture:
-            image = np.array(picture.convert("RGB"))
-        small = read_scores(DATA / "scores" / f"{image_id}.npz", 21)
-    else:
-        rng = np.random.default_rng(int(image_id))
-        noise = ndimage.gaussian_filter(rng.normal(size=(375, 500, 3)), (8, 8, 0))
-        noise = noise / noise.std() * 50 + 120 + rng.normal(scale=4, size=noise.shape)
-        image = noise.clip(0, 255).astype(np.uint8)
-        small = ndimage.gaussian_filter(rng.normal(size=(21, 33, 33)), (0, 3, 3)) * 60
-    return small, image
-
-
-def load(image_id: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image's energies (21, H, W) and its colours (H, W, 3)."""
+def load(image_id: str, side: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image's energies (21, H, W) and its colours (H, W, 3); or of ``side`` pixels."""
     from replication.crf.unary import unary_from_scores
     from replication.inference.enlarge import enlarge
 
     small, image = read(image_id)
-    return unary_from_scores(enlarge(small, 16, image.shape[:2])), image
+    image = np.ascontiguousarray(image[:side, :side])
+    return unary_from_scores(enlarge(small, STRIDE, image.shape[:2])), image
 
 
 def settings(alpha: float, beta: float) -> list[Any]:
@@ -91,14 +66,14 @@ def clock(run: Callable[[], Any]) -> tuple[float, float, Any]:
     return time.perf_counter() - wall, time.process_time() - processor, result
 
 
-def measure(image_id: str) -> dict[str, Any]:
+def measure(image_id: str, side: int | None) -> dict[str, Any]:
     """Time everything once on one image, in turns."""
     from replication.crf import dense, lattice
 
     rng = np.random.default_rng(int(image_id))
     pairs = [(float(rng.choice(ALPHAS)), float(rng.choice(BETAS))) for _ in range(2)]
     grid = [p for pair in sorted(pairs) for p in settings(*pair)]
-    unary, image = load(image_id)
+    unary, image = load(image_id, side)
     singles = grid[1::4]
 
     def labels(mode: Any) -> list[np.ndarray]:
@@ -126,7 +101,7 @@ def measure(image_id: str) -> dict[str, Any]:
     }
 
 
-def inside(ids: Sequence[str]) -> None:
+def inside(ids: Sequence[str], side: int | None) -> None:
     """Measure in this process: one line of JSON an image."""
     from replication.crf import lattice
 
@@ -134,7 +109,7 @@ def inside(ids: Sequence[str]) -> None:
     for mode in ("exact", "fast"):  # compiles what is not compiled yet
         list(lattice.mean_field_many(unary[:, :8, :8].copy(), image[:8, :8], settings(30, 3), mode))
     for image_id in ids:
-        print(json.dumps(measure(image_id)), flush=True)
+        print(json.dumps(measure(image_id, side)), flush=True)
 
 
 def inside_memory(image_id: str) -> None:
@@ -146,6 +121,26 @@ def inside_memory(image_id: str) -> None:
     list(lattice.mean_field_many(unary, image, settings(30, 3)))
     list(lattice.mean_field_many(unary, image, settings(30, 3), "fast"))
     print(peak_memory_mib())
+
+
+def inside_start() -> None:
+    """Print the seconds until the lattice can refine, exactly and fast, in this process."""
+    start = time.perf_counter()
+    from replication.crf.labelling import prepare
+
+    prepare("lattice", "exact")
+    prepare("lattice", "fast")
+    print(time.perf_counter() - start)
+
+
+def starts() -> dict[str, float]:
+    """Return the seconds of a first start, which compiles, and of a later one."""
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = [
+            float(children([["--inside", "start"]], NUMBA_CACHE_DIR=folder)[0]) for _ in range(2)
+        ]
+    names = ("first_start_seconds", "later_start_seconds")
+    return {name: round(each, 2) for name, each in zip(names, seconds, strict=True)}
 
 
 def inside_grid(ids: Sequence[str], mode: Any) -> None:
@@ -218,54 +213,54 @@ def main() -> None:
     parser.add_argument(
         "--really", choices=["fast", "exact"], help="also run the whole coarse grid in this mode"
     )
+    parser.add_argument("--crop", type=int, metavar="N", help="pixels a side (default: all)")
+    parser.add_argument("--out", type=Path, help="the CSV (default: in benchmarks/results)")
     parser.add_argument("--inside", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inside:
         what, *ids = given.inside
         if what == "time":
-            inside(ids)
+            inside(ids, given.crop)
         elif what == "memory":
             inside_memory(ids[0])
+        elif what == "start":
+            inside_start()
         else:
             inside_grid(ids, what)
         return
     if given.images < 2:
         parser.error("`--images` must be 2 or more")
     from replication.crf.engine import engine_version
-    from replication.provenance import environment
 
     versions = [engine_version(name) for name in ("pydensecrf", "lattice")]
     if None in versions:
         parser.error("both engines must be installed: `pip install pydensecrf2 numba`")
-    about = environment()
     base = {
-        "processor": about["processor"],
-        "data": "voc100" if DATA.is_dir() else "random",
+        **surroundings("numba", "numpy", "pydensecrf2"),
+        "data": source(),
+        "crop": given.crop or "",
         "engines": "; ".join(str(version) for version in versions),
     }
-    everything = image_ids()
-    ids = everything[:: max(1, len(everything) // given.images)][: given.images]
-    rows = summarize("plain", children([["--inside", "time", *ids]]), 1, base)
-    rows += summarize("tuned", children([["--inside", "time", *ids]], **TUNED), 1, base)
-    halves = [["--inside", "time", *ids[k::2]] for k in range(2)]
-    rows += summarize("plain", children(halves), 2, base)
+    ids = some_ids(given.images)
+    timed = [*(["--crop", str(given.crop)] if given.crop else []), "--inside", "time"]
+    rows = summarize("plain", children([[*timed, *ids]]), 1, base)
+    rows += summarize("tuned", children([[*timed, *ids]], **TUNED), 1, base)
+    rows += summarize("plain", children([[*timed, *ids[k::2]] for k in range(2)]), 2, base)
     memory = float(children([["--inside", "memory", ids[0]]])[0])
-    rows.append({**base, "way": "lattice alone", "peak_memory_mib": round(memory)})
+    alone = {"way": "lattice alone", "crop": "", "peak_memory_mib": round(memory)}
+    rows.append({**base, **alone, **starts()})
+    print(rows[-1])
     if given.really:
         cores = os.cpu_count() or 1
         start = time.perf_counter()
+        everything = image_ids()
         children([["--inside", given.really, *everything[k::cores]] for k in range(cores)])
         minutes = (time.perf_counter() - start) / 60
-        row = {**base, "way": f"{given.really}, whole grid", "processes": cores}
+        row = {**base, "way": f"{given.really}, whole grid", "crop": "", "processes": cores}
         rows.append({**row, "images": len(everything), "grid_minutes": round(minutes, 2)})
         print(rows[-1])
-    machine = re.sub(r"\W+", "-", about["processor"]).strip("-")
-    out = ROOT / "benchmarks" / "results" / f"crf_{machine}.csv"
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with out.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, columns)
-        table.writeheader()
-        table.writerows(rows)
+    out = given.out or place("crf")
+    put(out, rows)
     print(out)
 
 

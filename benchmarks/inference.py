@@ -4,8 +4,11 @@
 
 For each image in turn, in one process: the network (padded to the test size, one image at a time,
 through the code that scores), the enlarging of scores to the image with their energies, and the CRF
-(engine lattice, exact, ten updates, the authors' parameters for ASPP). The paper's section 4 has
-8 frames a second for the network on a Titan X and 0.5 s an image for the CRF on a processor.
+(engine lattice, exact, ten updates, the authors' parameters for ASPP); network and CRF one after the
+other is one image by the sum of the medians. Then all images once more as `replication predict --crf`
+has them, where the network scores an image while the CRF refines the one before: from the files of
+the images to the files of the labels, by the wall clock. The paper's section 4 has 8 frames a second
+for the network on a Titan X and 0.5 s an image for the CRF on a processor.
 
 A network with random weights has no scores worth refining: the CRF is given those of a trained one
 for the same image, at output stride 16, where ../shared/data/voc100 is; else both are random, and
@@ -16,43 +19,43 @@ One row a network, in benchmarks/results/inference_<machine>_<device>.csv: media
 
 import argparse
 import statistics
+import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from crf import DATA, image_ids, read
-from table import place, put
+import numpy as np
+from images import STRIDE, read, some_ids, source
+from table import place, put, surroundings
+from workload import ROOT, classes
 
-ROOT = Path(__file__).resolve().parents[1]
 RUNS = ("poly_b10_20k", "aspp_l", "resnet_msc_coco_aug_aspp")
-CLASSES = 21
 PAPER_FRAMES_PER_SECOND, PAPER_CRF_SECONDS = 8.0, 0.5
-STRIDE = 16  # of the scores that are refined
+PARTS = ("network", "energies", "crf")
 
 
-def measure(run: str, given: argparse.Namespace) -> dict[str, Any]:
-    """Time one network, and the CRF after it, image by image."""
-    import torch
+class Trained:
+    """The network, whose time counts, giving out the scores of a trained one, image by image."""
 
+    def __init__(self, scorer: Any, scores: list[np.ndarray]) -> None:
+        self.scorer, self.scores = scorer, iter(scores)
+        self.device = scorer.device
+
+    def __call__(self, image: Any) -> np.ndarray:
+        """Score an image (3, h, w); return the next one's scores at output stride 8."""
+        self.scorer(image)
+        return next(self.scores)
+
+
+def in_turn(scorer: Any, parameters: Any, ids: list[str], size: int) -> dict[str, float]:
+    """Return the median seconds of each part, one after the other on each image."""
     from replication.crf import lattice
-    from replication.crf.parameters import PRESETS
     from replication.crf.unary import unary_from_scores
     from replication.inference.enlarge import enlarge
-    from replication.inference.fit import Scorer, padded
-    from replication.models.deeplab import DeepLab
-    from replication.plan import load
-    from replication.training.device import choose_device, choose_precision
+    from replication.inference.fit import padded
 
-    plan = load(ROOT, given.profile).plan(run)
-    device = choose_device(given.device)
-    precision = choose_precision("auto", device)
-    torch.manual_seed(0)
-    scorer = Scorer(DeepLab(plan, CLASSES).eval(), device, precision)
-    parameters = PRESETS["vgg_aspp_release"].parameters
-    size = given.test_size or plan.profile.test_size
-    everything = image_ids()
-    ids = everything[:: max(1, len(everything) // given.images)][: given.images]
-    seconds: dict[str, list[float]] = {"network": [], "energies": [], "crf": []}
+    seconds: dict[str, list[float]] = {part: [] for part in PARTS}
     for number, image_id in enumerate([ids[0], *ids]):  # the first one warms up
         small, image = read(image_id)
         image = image[:size, :size]  # larger than a test size below the paper's
@@ -64,26 +67,74 @@ def measure(run: str, given: argparse.Namespace) -> dict[str, Any]:
         list(lattice.mean_field_many(unary, image, [parameters]))
         clock.append(time.perf_counter())
         if number:
-            for part, start, end in zip(seconds, clock[:-1], clock[1:], strict=True):
+            for part, start, end in zip(PARTS, clock[:-1], clock[1:], strict=True):
                 seconds[part].append(end - start)
-    network, energies, crf = (statistics.median(times) for times in seconds.values())
+    return {part: statistics.median(times) for part, times in seconds.items()}
+
+
+def overlapped(scorer: Any, parameters: Any, ids: list[str], size: int) -> float:
+    """Return the seconds an image of `replication predict --crf` over all of them."""
+    from PIL import Image
+
+    from replication.inference.enlarge import enlarge
+    from replication.inference.fit import Fit
+    from replication.predict.run import Setting, predict, target_of
+
+    with tempfile.TemporaryDirectory() as scratch:
+        tasks, scores = [], []
+        for image_id in ids:
+            small, image = read(image_id)
+            path = Path(scratch) / f"{image_id}.png"
+            Image.fromarray(image[:size, :size]).save(path)
+            tasks.append(
+                (path, target_of(path, Path(scratch) / "out", overlay=False, scores=False))
+            )
+            # Enlarged twofold, then by 8, they come to what stride 16 comes to.
+            scores.append(enlarge(small, STRIDE, (size, size))[:, ::8, ::8])
+        notes: Any = SimpleNamespace(classes=None, colours=None)
+        start = time.perf_counter()
+        predict(tasks, Trained(scorer, scores), notes, Setting(Fit("pad", size), [1.0], parameters))
+        return (time.perf_counter() - start) / len(tasks)
+
+
+def measure(run: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Time one network, and the CRF after it and beside it; return a row."""
+    import torch
+
+    from replication.crf.parameters import PRESETS
+    from replication.inference.fit import Scorer
+    from replication.models.deeplab import DeepLab
+    from replication.plan import load
+    from replication.training.device import choose_device, choose_precision
+
+    plan = load(ROOT, given.profile).plan(run)
+    device = choose_device(given.device)
+    precision = choose_precision("auto", device)
+    torch.manual_seed(0)
+    scorer = Scorer(DeepLab(plan, classes(plan)).eval(), device, precision)
+    parameters = PRESETS["vgg_aspp_release"].parameters
+    size = given.test_size or plan.profile.test_size
+    ids = some_ids(given.images)
+    seconds = in_turn(scorer, parameters, ids, size)
+    beside = overlapped(scorer, parameters, ids, size)
     return {
         "run": run,
         "profile": given.profile,
         "test_size": size,
-        "images_of": "voc100" if DATA.is_dir() else "random",
+        "images_of": source(),
         "images": len(ids),
-        "network_frames_per_second": round(1 / network, 3),
-        "network_and_crf_frames_per_second": round(1 / (network + energies + crf), 3),
-        "network_seconds": round(network, 4),
-        "energies_seconds": round(energies, 4),
-        "crf_seconds": round(crf, 4),
+        "network_frames_per_second": round(1 / seconds["network"], 3),
+        "network_and_crf_frames_per_second": round(1 / sum(seconds.values()), 3),
+        "predict_frames_per_second": round(1 / beside, 3),
+        **{f"{part}_seconds": round(seconds[part], 4) for part in PARTS},
+        "predict_seconds": round(beside, 4),
         "paper_network_frames_per_second": PAPER_FRAMES_PER_SECOND,
         "paper_crf_seconds": PAPER_CRF_SECONDS,
         "precision": precision,
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        **surroundings("numpy", "numba"),
     }
 
 

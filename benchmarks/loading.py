@@ -1,8 +1,9 @@
 """Crops a second of one loader process: decoded each time, kept in memory, and torchvision's way.
 
-    python benchmarks/loading.py --folder ../shared/data/voc100 [--images 40] [--crop 321]
+    python benchmarks/loading.py [--folder ../shared/data/voc100] [--images 40] [--crop 321]
 
-The images of a folder in VOC's layout, each cropped once a round: by this package's `Crops` without
+The images of a folder in VOC's layout (without one, ../shared/data/voc100 where it is there, else
+random ones of 500x375), each cropped once a round: by this package's `Crops` without
 a cache, by `Crops` from its cache (``image_cache`` in params.yaml; the second epoch), and as
 torchvision's transforms v2 do it (decode, resize, RandomCrop, flip, normalize). The ways take turns
 image by image; an image's time is its least processor time over the rounds, so that other work on
@@ -19,9 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import table
+import numpy as np
 import torch
+from images import DATA, read, some_ids, source
 from PIL import Image
+from table import place, put, surroundings
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -35,18 +38,32 @@ RESCALE = (0.5, 0.75, 1.0, 1.25, 1.5)  # `parts.aug` of experiments.yaml
 Crop = Callable[[int], object]
 
 
+def drawn(images: int, into: Path) -> Path:
+    """Write random images, and labels of background alone, in VOC's layout."""
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (into / name).mkdir(parents=True)
+    ids = some_ids(images + 1)
+    for name in ids:
+        _, image = read(name)
+        Image.fromarray(image).save(into / "JPEGImages" / f"{name}.jpg", quality=90)
+        label = Image.fromarray(np.zeros(image.shape[:2], np.uint8))
+        label.save(into / "SegmentationClass" / f"{name}.png")
+    (into / "ImageSets" / "Segmentation" / "val.txt").write_text("\n".join(ids))
+    return into
+
+
 def as_train(folder: Path, images: int, into: Path) -> DataSet:
     """Prepare the first ``images`` of val as a training split."""
-    source = into / "source"
-    (source / "ImageSets" / "Segmentation").mkdir(parents=True)
+    given = into / "given"
+    (given / "ImageSets" / "Segmentation").mkdir(parents=True)
     ids = (folder / "ImageSets" / "Segmentation" / "val.txt").read_text().split()
     parts = {"train": ids[:images], "val": ids[images : images + 1]}
     for name, part in parts.items():
         text = "".join(f"{i}\n" for i in part)
-        (source / "ImageSets" / "Segmentation" / f"{name}.txt").write_text(text)
+        (given / "ImageSets" / "Segmentation" / f"{name}.txt").write_text(text)
     for held in ("JPEGImages", "SegmentationClass"):
-        (source / held).symlink_to((folder / held).resolve())
-    return prepare_folder(source, into / "canonical", sources=[], progress=False)
+        (given / held).symlink_to((folder / held).resolve())
+    return prepare_folder(given, into / "canonical", sources=[], progress=False)
 
 
 def torchvisions(dataset: DataSet, ids: list[str], size: int, factors: tuple[float, ...]) -> Crop:
@@ -92,19 +109,20 @@ def measure(ways: dict[str, Crop], images: int, rounds: int) -> dict[str, float]
 
 def main() -> None:
     """Measure every way and write the CSV."""
-    from replication.provenance import environment
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--folder", type=Path, required=True, help="in VOC's layout, with a val")
+    parser.add_argument("--folder", type=Path, help="in VOC's layout, with a val")
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--crop", type=int, default=321)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    surroundings, rows = environment(), list[dict[str, Any]]()
+    rows = list[dict[str, Any]]()
     with tempfile.TemporaryDirectory() as scratch:
-        dataset = as_train(given.folder, given.images, Path(scratch))
+        folder = given.folder or (DATA if DATA.is_dir() else None)
+        known = source() if folder is None else folder.name
+        folder = folder or drawn(given.images, Path(scratch) / "drawn")
+        dataset = as_train(folder, given.images, Path(scratch))
         images = len(dataset.ids("train"))
         for factors in ((1.0,), RESCALE):
             plain, kept = (
@@ -128,16 +146,14 @@ def main() -> None:
                         "crops_a_second": round(speed, 1),
                         "ratio": round(speed / speeds["torchvision"], 2),
                         "images": images,
-                        "source": given.folder.name,
+                        "source": known,
                         "rounds": given.rounds,
-                        "processor": surroundings["processor"],
-                        "torchvision": surroundings["packages"]["torchvision"],
-                        "pillow": surroundings["packages"]["pillow"],
+                        **surroundings("torch", "torchvision", "pillow"),
                     }
                 )
                 print(*(f"{rows[-1][key]!s:>22}" for key in list(rows[-1])[:5]))
-    out = given.out or table.place("loading", "cpu")
-    table.put(out, rows)
+    out = given.out or place("loading", "cpu")
+    put(out, rows)
     print(f"written to {out}")
 
 

@@ -1,8 +1,8 @@
-"""How many operations an image costs in training, and how many a second GPUs can do."""
+"""A network's parameters, its operations an image in training, and what GPUs do a second."""
 
 from typing import Any
 
-from workload import CLASSES
+from workload import classes
 
 # Dense bfloat16 by the makers' data sheets, operations a second.
 PEAKS = {
@@ -17,6 +17,16 @@ PEAKS = {
 }
 
 
+def parameters(plan: Any) -> int:
+    """Count the network's weights, biases, scales and shifts, on shapes alone."""
+    import torch
+
+    from replication.models.deeplab import DeepLab
+
+    with torch.device("meta"):
+        return DeepLab(plan, classes(plan)).num_parameters()
+
+
 def flops_an_image(plan: Any) -> float:
     """Count the multiplications and additions of forward and backward, on shapes alone."""
     import torch
@@ -26,5 +36,5 @@ def flops_an_image(plan: Any) -> float:
 
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         images = torch.zeros(1, 3, plan.profile.crop, plan.profile.crop)
-        sum(scores.sum() for scores in DeepLab(plan, CLASSES).branches(images)).backward()
+        sum(scores.sum() for scores in DeepLab(plan, classes(plan)).branches(images)).backward()
     return float(counter.get_total_flops())

@@ -25,11 +25,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from operations import PEAKS, flops_an_image
-from table import place, put
+from operations import PEAKS, flops_an_image, parameters
+from table import place, put, surroundings
 from training_ways import ours, plain
 from turns import tell
-from workload import planned
+from workload import chosen, planned, sizes
 
 RUNS = ("poly_b10_20k", "aspp_l", "resnet_msc_coco_aug_aspp")
 
@@ -53,6 +53,7 @@ def inside(way: str, given: argparse.Namespace) -> None:
         device=named,
         threads=torch.get_num_threads(),
         torch=torch.__version__,
+        parameters=parameters(plan),
         flops=flops_an_image(plan),
         peak=peak,
     )
@@ -133,6 +134,7 @@ def measure(run: str, given: argparse.Namespace, options: list[str]) -> list[dic
                 "gigaflops_an_image": round(flops / 1e9, 2),
                 "share_of_peak": round(rate * flops / peak, 3) if peak else "",
                 **about,
+                **surroundings("lightning", "numpy"),
             }
         )
     return rows
@@ -144,23 +146,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="*", metavar="RUN", help=f"default: {', '.join(RUNS)}")
-    parser.add_argument("--profile", default="paper", help="widths, crop, batch (default: paper)")
-    parser.add_argument("--crop", type=int, help="pixels a side (default: the profile's)")
-    parser.add_argument("--batch", type=int, help="crops an update (default: the run's)")
+    sizes(parser)
     parser.add_argument("--rounds", type=int, default=5, help="timed updates of each (default: 5)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument("--out", type=Path, help="the CSV (default: in benchmarks/results)")
     parser.add_argument("--inside", choices=["ours", "plain"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inside:
         inside(given.inside, given)
         return
-    options = ["--profile", given.profile, "--device", given.device]
-    for name in ("crop", "batch"):
-        if getattr(given, name):
-            options += [f"--{name}", str(getattr(given, name))]
     for run in given.runs or RUNS:
-        rows = measure(run, given, options)
+        rows = measure(run, given, chosen(given))
         for row in rows:
             print(row, flush=True)
         put(given.out or place("training", rows[0]["device"]), rows)

@@ -11,20 +11,18 @@ with and without reading.
 """
 
 import argparse
-import csv
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import distance_transform_cdt, grey_dilation, maximum_filter
+from table import place, put, surroundings
 
 from replication.data.labels import read_label
 from replication.evaluation.confusion import confusion_matrix
 from replication.evaluation.trimap import WIDTH, ring_counts
 
-ROOT = Path(__file__).resolve().parents[1]
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -98,13 +96,12 @@ def least(times: int, function: Callable[..., object], *arguments: object) -> fl
 
 def main() -> None:
     """Time every way on every image, and write the CSV."""
-    from replication.provenance import environment
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--labels", type=Path)
     parser.add_argument("--predictions", type=Path)
     parser.add_argument("--num-classes", type=int, default=21)
     parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--out", type=Path, help="the CSV (default: in benchmarks/results)")
     given = parser.parse_args()
     classes, files = given.num_classes, []
     if given.labels and given.predictions:
@@ -123,7 +120,6 @@ def main() -> None:
         for path in files[number] if files else ():
             spent["reading"] += least(10, read_label, path, None)
     plain, reading = spent["plain mean IOU"], spent["reading"]
-    surroundings = environment()
     rows = [
         {
             "way": name,
@@ -133,20 +129,13 @@ def main() -> None:
             "times_one_pass": round(total / spent["one pass"], 1),
             "images": len(pairs),
             "source": given.labels.parent.name if files else "drawn",
-            "processor": surroundings["processor"],
-            "numpy": surroundings["packages"]["numpy"],
-            "scipy": surroundings["packages"]["scipy"],
+            **surroundings("numpy", "scipy"),
         }
         for name, total in spent.items()
         if total
     ]
-    machine = re.sub(r"\W+", "-", surroundings["processor"]).strip("-")
-    out = ROOT / "benchmarks" / "results" / f"trimap_{machine}.csv"
-    out.parent.mkdir(exist_ok=True)
-    with out.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
+    out = given.out or place("trimap")
+    put(out, rows)
     for row in rows:
         print(*(f"{row[key]!s:>12}" for key in list(row)[1:5]), row["way"])
     print(f"written to {out}")
