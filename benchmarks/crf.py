@@ -7,9 +7,9 @@ exact on its own (image made ready, lattices built, Q returned), and four w1 tog
 fast, as a search runs them (which has 32 pairs of widths to share the image's preparation). Once
 with the allocator as it is and once tuned (no mmap, no trimming), which pydensecrf gains from; then
 in two processes at once. From the seconds a grid point follows what the coarse grid (128 points on
-100 images) takes; ``--really`` runs it, in as many processes as there are cores. The lattice alone
-also says its peak memory, and the seconds until it can refine, of two fresh processes: the first one
-compiles into an empty folder (``first_start_seconds``), the other loads (``later_start_seconds``).
+100 images) takes; ``--really`` runs it, in as many processes as there are cores. Of the lattice
+alone: its peak memory, and the seconds until it can refine in a fresh process, first with an empty
+cache folder, so that it compiles (``first_start_seconds``), then again (``later_start_seconds``).
 
 Rows go to benchmarks/results/crf_<machine>.csv; ratios are medians over images of pydensecrf's by
 the lattice's, by the wall clock and by the processor's (which other loads disturb less).

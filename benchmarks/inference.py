@@ -4,11 +4,11 @@
 
 For each image in turn, in one process: the network (padded to the test size, one image at a time,
 through the code that scores), the enlarging of scores to the image with their energies, and the CRF
-(engine lattice, exact, ten updates, the authors' parameters for ASPP); network and CRF one after the
-other is one image by the sum of the medians. Then all images once more as `replication predict --crf`
-has them, where the network scores an image while the CRF refines the one before: from the files of
-the images to the files of the labels, by the wall clock. The paper's section 4 has 8 frames a second
-for the network on a Titan X and 0.5 s an image for the CRF on a processor.
+(engine lattice, exact, ten updates, the authors' parameters for ASPP); ``network_and_crf`` is one
+image by the sum of the medians. Then all images once more by `replication predict --crf`, where the
+network scores an image while the CRF refines the one before: ``predict``, from the images' files to
+the labels', by the wall clock. The paper's section 4 has 8 frames a second for the network on a
+Titan X and 0.5 s an image for the CRF on a processor.
 
 A network with random weights has no scores worth refining: the CRF is given those of a trained one
 for the same image, at output stride 16, where ../shared/data/voc100 is; else both are random, and

@@ -35,7 +35,8 @@ def measure(run: str, profile: str, options: list[str]) -> dict[str, Any]:
         "seconds_an_update": round(seconds, 2),
         "seconds_a_crop": round(seconds / about["batch"], 3),
         **{name: about[name] for name in ("peak_memory_mib", "device", "threads", "precision")},
-        **{"torch": about["torch"], **surroundings("lightning", "numpy")},
+        "torch": about["torch"],
+        **surroundings("lightning", "numpy"),
     }
 
 
