@@ -57,6 +57,8 @@ def test_training_at_toy_size(tmp_path: Path) -> None:
         assert int(row["peak_memory_mib"]) > 100
         assert (row["crop"], row["batch"], row["device"]) == ("33", "2", "cpu")
         assert row["share_of_peak"] == ""
+        assert row["commit"]
+        assert float(row["memory_gib"]) > 0
     for plain in found[1::2]:
         assert (plain["ratio"], plain["ratio_least"]) == ("1.0", "1.0")
         assert plain["precision"] == "32-true"
@@ -76,6 +78,24 @@ def test_inference_at_toy_size(tmp_path: Path) -> None:
     )
     assert (row["paper_network_frames_per_second"], row["paper_crf_seconds"]) == ("8.0", "0.5")
     assert row["images"] == "2"
+    assert float(row["predict_frames_per_second"]) == pytest.approx(
+        1 / float(row["predict_seconds"]), rel=0.05
+    )
+    assert int(row["cores"]) >= 1
+
+
+def test_one_update_at_toy_size(tmp_path: Path) -> None:
+    """A run of another data set than VOC, as those of the families are."""
+    run, options = "cityscapes_half_vgg_large_fov", ["--profile", "smoke"]
+    options += ["--crop", "33", "--batch", "2"]
+    (row,) = rows("one_update.py", tmp_path / "one.csv", run, *options)
+    assert (row["run"], row["profile"]) == (run, "smoke")
+    assert (row["batch"], row["crop"], row["device"]) == ("2", "33", "cpu")
+    assert float(row["seconds_a_crop"]) == pytest.approx(
+        float(row["seconds_an_update"]) / 2, abs=0.006
+    )
+    assert int(row["peak_memory_mib"]) > 100
+    assert row["commit"]
 
 
 @pytest.mark.usefixtures("scripts")
@@ -93,6 +113,9 @@ def test_operations_of_large_fov_by_hand() -> None:
     forward += 2 * 41**2 * (1024 * 1024 + 1024 * 21)
     first = 2 * 9 * 3 * 64 * 321**2
     assert module("operations").flops_an_image(plan) == 3 * forward - first
+    weights = sum(9 * before * after + after for _, before, after in layers)
+    weights += 1024 * 1024 + 1024 + 1024 * 21 + 21
+    assert module("operations").parameters(plan) == weights
 
 
 @pytest.mark.usefixtures("scripts")
