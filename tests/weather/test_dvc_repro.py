@@ -1,4 +1,4 @@
-"""`dvc repro` and its stage are killed together, three times on the way from the data to the report.
+"""`dvc repro` and its stage are stopped together, three times on the way from data to report.
 
 The whole pipeline of one run at toy size, with DVC and the programs as a user starts them: some two
 minutes. ``REPLICATION_WEATHER=1`` asks for it, ``REPLICATION_WEATHER=20`` for twenty storms.
