@@ -210,14 +210,28 @@ class Host:
         return Ended(status, self.log.read_text(errors="replace"), time.perf_counter() - start)
 
 
-@pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """The host, started once."""
-    made = Host(tmp_path_factory.mktemp("host") / "log")
+@contextmanager
+def hosting(log: Path) -> Iterator[Host]:
+    """Start a host; end it."""
+    made = Host(log)
     with made.process:
         yield made
         assert made.process.stdin is not None
         made.process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """The host, started once."""
+    with hosting(tmp_path_factory.mktemp("host") / "log") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def other_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A second one, for programs that run beside those of the first."""
+    with hosting(tmp_path_factory.mktemp("other_host") / "log") as made:
+        yield made
 
 
 @pytest.fixture

@@ -142,7 +142,9 @@ def test_dvc_repro_goes_on_to_the_report(toy: Settings, made: Made, tmp_path: Pa
     shutil.copytree(toy.root, tmp_path / "calm" / "root", symlinks=True)
     seconds = calm(tmp_path / "calm" / "root")
     wanted = made(tmp_path / "calm" / "root")
-    assert {"tables/toy/table3.md", "figures/toy/claims.png", "report/toy/index.html"} < set(wanted)
+    assert {"tables/toy/table3.md", "figures/toy/figure10b.png", "report/toy/index.html"} < set(
+        wanted
+    )
     for number in range(STORMS):
         rng, root = random.Random(number), tmp_path / "stormy" / "root"
         shutil.rmtree(root.parent, ignore_errors=True)
