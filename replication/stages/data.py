@@ -51,14 +51,24 @@ def _link(path: Path, elsewhere: list[Path]) -> None:
 
 
 def prepare(settings: Settings, data: str) -> None:
-    """Bring archives, or the user's own folder, into the canonical layout -> datasets/."""
-    from replication.data.folder import prepare_folder
-    from replication.data.sets import prepare_set
+    """Bring archives, or the user's own folder, into the canonical layout -> datasets/.
+
+    One process at a time prepares a data set: it deletes what stood there.
+    """
+    from replication.data.locks import alone
 
     into = settings.place("datasets", data)
     if (reason := settings.leaves_out_data(data)) is not None:
         write_json(into / "meta.json", {"left_out": reason})  # the file that later stages wait for
         return
+    with alone(into, f"prepare data set {data!r}"):
+        _prepare(settings, data, into)
+
+
+def _prepare(settings: Settings, data: str, into: Path) -> None:
+    from replication.data.folder import prepare_folder
+    from replication.data.sets import prepare_set
+
     if settings.profile.data == "folder":
         folder = settings.params.data.folder
         assert folder is not None  # settings.load has seen to it

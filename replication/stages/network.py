@@ -100,23 +100,28 @@ def _initial_weights(settings: Settings, plan: Plan, seed: int) -> InitialWeight
 
 
 def score(settings: Settings, run: str) -> None:
-    """Score val with every trained seed of ``run``: runs/ -> scores/."""
+    """Score val with every trained seed of ``run``: runs/ -> scores/.
+
+    One process at a time scores a run: it may empty the folder first.
+    """
+    from replication.data.locks import alone
     from replication.inference.score import score as score_one
 
     if left_out(settings.leaves_out(run), settings.place("scores", run)):
         return
     plan, dataset = settings.plan(run), open_dataset(settings, run)
     for seed in settings.seeds(run):
-        trained = settings.place("runs", run, seed)
+        trained, out = settings.place("runs", run, seed), settings.place("scores", run, seed)
         _check_whole(settings, run, trained)
-        score_one(
-            plan,
-            dataset,
-            trained / "weights.safetensors",
-            settings.place("scores", run, seed),
-            device=settings.params.device,
-            precision=settings.params.precision,
-        )
+        with alone(out, f"score run {run!r}, seed {seed}"):
+            score_one(
+                plan,
+                dataset,
+                trained / "weights.safetensors",
+                out,
+                device=settings.params.device,
+                precision=settings.params.precision,
+            )
     forget_other_seeds(settings, "scores", run)
 
 

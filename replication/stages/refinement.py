@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from replication.atomic import write_json
@@ -18,12 +19,11 @@ TRIMAP = 10
 
 
 def search(settings: Settings, name: str) -> None:
-    """Cross-validate the CRF's parameters on one run's scores: scores/ -> searches/."""
-    from replication.crf.grid import COARSE
-    from replication.crf.published import measure_published
-    from replication.crf.search import draw, items_of
-    from replication.crf.search import search as search_points
-    from replication.crf.tally import Fixed
+    """Cross-validate the CRF's parameters on one run's scores: scores/ -> searches/.
+
+    One process at a time does a search: it deletes what it has counted when it ends.
+    """
+    from replication.data.locks import alone
 
     out = settings.place("searches") / f"{name}.json"
     crf, run = settings.params.crf, settings.scored_by(name)
@@ -35,7 +35,18 @@ def search(settings: Settings, name: str) -> None:
             out, {"search": name, "chosen": crf.parameters, "parameters": given.model_dump()}
         )
         return
-    dataset = open_dataset(settings, run)
+    with alone(out, f"do search {name!r}"):
+        _search(settings, name, run, out)
+
+
+def _search(settings: Settings, name: str, run: str, out: Path) -> None:
+    from replication.crf.grid import COARSE
+    from replication.crf.published import measure_published
+    from replication.crf.search import draw, items_of
+    from replication.crf.search import search as search_points
+    from replication.crf.tally import Fixed
+
+    crf, dataset = settings.params.crf, open_dataset(settings, run)
     ids = evaluated_ids(settings.profile, dataset)
     chosen = draw(ids, settings.profile.search_samples, crf.search.seed)
     fixed = Fixed(
@@ -71,8 +82,12 @@ def search(settings: Settings, name: str) -> None:
 
 
 def refine(settings: Settings, run: str) -> None:
-    """Refine every seed's scores by the fully connected CRF: scores/, searches/ -> refined/."""
+    """Refine every seed's scores by the fully connected CRF: scores/, searches/ -> refined/.
+
+    One process at a time refines a run: its record is not there until all labels are.
+    """
     from replication.crf.run import RECORD, refine_seed
+    from replication.data.locks import alone
 
     if left_out(settings.leaves_out(run), settings.place("refined", run)):
         return
@@ -80,19 +95,20 @@ def refine(settings: Settings, run: str) -> None:
     parameters, choice = choose_crf(settings, run)
     for seed in settings.seeds(run):
         out = settings.place("refined", run, seed)
-        record = refine_seed(
-            dataset,
-            "val",
-            settings.place("scores", run, seed),
-            out,
-            parameters,
-            stride=OUTPUT_STRIDE,
-            ids=evaluated_ids(settings.profile, dataset),
-            jobs=settings.params.jobs,
-            engine=crf.engine,
-            cluster=settings.params.cluster,
-        )
-        write_json(out / RECORD, record | {"choice": choice})
+        with alone(out, f"refine run {run!r}, seed {seed}"):
+            record = refine_seed(
+                dataset,
+                "val",
+                settings.place("scores", run, seed),
+                out,
+                parameters,
+                stride=OUTPUT_STRIDE,
+                ids=evaluated_ids(settings.profile, dataset),
+                jobs=settings.params.jobs,
+                engine=crf.engine,
+                cluster=settings.params.cluster,
+            )
+            write_json(out / RECORD, record | {"choice": choice})
     forget_other_seeds(settings, "refined", run)
 
 

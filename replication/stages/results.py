@@ -27,11 +27,16 @@ def figures(settings: Settings) -> None:
 
 
 def report(settings: Settings) -> Path:
-    """Build the web report from all of these -> report/; return its first page."""
+    """Build the web report from all of these -> report/; return its first page.
+
+    One process at a time builds it: the folder takes another's place.
+    """
+    from replication.data.locks import alone
     from replication.report.build import build
     from replication.reporting.context import refined_run
 
-    return build(settings, _made_searches(settings), refined_run(settings))
+    with alone(settings.place("report"), f"build the report of profile {settings.name!r}"):
+        return build(settings, _made_searches(settings), refined_run(settings))
 
 
 def _made_searches(settings: Settings) -> dict[Path, dict[str, Any]]:

@@ -1,11 +1,14 @@
-"""How long the fuzz tests run: under 30 seconds in all, or as long as FUZZ_SECONDS says.
+"""How long the fuzz tests run, and what they draw.
 
-``FUZZ_SECONDS=600 pytest tests/fuzz`` gives each of them 600 seconds.
+Each of the five has 4 seconds, or ``FUZZ_SECONDS``: 12 in CI, a minute in all; by hand,
+``FUZZ_SECONDS=600 pytest tests/fuzz``. What they draw follows from ``FUZZ_SEED``, 0 if it is not
+set: no test fails by chance alone, and one that fails says how to see it fail again.
 """
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,9 @@ import pytest
 from replication.errors import ReplicationError
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "4"))
+SEED = int(os.environ.get("FUZZ_SEED", "0"))
+HERE = Path(__file__).parent
+ROUND = pytest.StashKey[int]()
 LONGEST = 10.0  # seconds that one input may take: more is a hang
 # Numbers at the edges of what headers hold.
 _EDGES = (
@@ -22,18 +28,40 @@ _EDGES = (
 )
 
 
-@pytest.fixture(scope="session")
-def rounds() -> Callable[[], Iterator[np.random.Generator]]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each of these tests the time that it is asked to take."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.timeout(SECONDS + 600))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say at a test that failed what it drew."""
+    report = yield
+    if report.failed and call.when == "call":
+        said = f"FUZZ_SEED={SEED} FUZZ_SECONDS={SECONDS:g} pytest '{item.nodeid}'"
+        if (number := item.stash.get(ROUND, None)) is not None:
+            said += f"\nround {number}: its generator is np.random.default_rng([{SEED}, {number}])"
+        report.sections.append(("the same again", said))
+    return report
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> Callable[[], Iterator[np.random.Generator]]:
     """A function that yields a generator of random numbers for each round while there is time.
 
-    Round n is the same every time: `np.random.default_rng(n)` makes it again.
+    Round n of a seed is the same every time: `np.random.default_rng([seed, n])` makes it again.
     """
 
     def while_time() -> Iterator[np.random.Generator]:
         end = time.monotonic() + SECONDS
         number = 0
         while time.monotonic() < end:
-            yield np.random.default_rng(number)
+            request.node.stash[ROUND] = number
+            yield np.random.default_rng([SEED, number])
             number += 1
         assert number > 3, "too slow to try anything"
 

@@ -1,8 +1,6 @@
 """Settings, whatever stands in their files: plans of every run, or one line."""
 
-import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,6 @@ VALUES = st.sampled_from(STRANGE) | st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "4"))
 
 Rounds = Callable[[], Iterator[np.random.Generator]]
 Check = Callable[..., object]
@@ -50,12 +47,6 @@ def root(tmp_path: Path) -> Path:
     content = whole | {"runs": few, "families": families, "datasets": ["voc2012", "coco"]}
     (tmp_path / "experiments.yaml").write_text(yaml.safe_dump(content | {"parts": {}}))
     return tmp_path
-
-
-@pytest.fixture
-def clock() -> dict[str, float]:
-    """When the examples of a test end, once its first has begun."""
-    return {}
 
 
 def plans(root: Path) -> object:
@@ -80,22 +71,13 @@ def places(content: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@hypothesis.settings(
-    max_examples=max(1, int(25 * SECONDS)),
-    deadline=None,
-    derandomize="FUZZ_SECONDS" not in os.environ,
-    database=None,
-    suppress_health_check=list(hypothesis.HealthCheck),
-)
-@hypothesis.given(data=st.data())
-def test_strange_values(
-    root: Path, clock: dict[str, float], value_or_one_line: Check, data: st.DataObject
-) -> None:
-    """Any value in the place of any other; a key that is gone; one that is new."""
-    name = data.draw(st.sampled_from(FILES))
-    path = root / name
-    valid = path.read_text()
-    content = {"whole": yaml.load(valid, yaml.CSafeLoader)}
+def strange(root: Path, data: st.DataObject) -> tuple[Path, str]:
+    """Draw a file of settings and its text with one strange thing in it.
+
+    Any value in the place of any other; a key that is gone; one that is new.
+    """
+    path = root / data.draw(st.sampled_from(FILES))
+    content = {"whole": yaml.load(path.read_text(), yaml.CSafeLoader)}
     *above, key = data.draw(st.sampled_from([at for at in places(content) if at]))
     node = content
     for part in above:
@@ -107,14 +89,28 @@ def test_strange_values(
         del node[key]
     else:
         node[key] = data.draw(VALUES)
-    text = yaml.dump(content["whole"], Dumper=yaml.CSafeDumper, allow_unicode=True)
-    if time.monotonic() > clock.setdefault("end", time.monotonic() + SECONDS):
-        return  # after all draws: what is drawn may not depend on the time
-    path.write_text(text, encoding="utf-8")
-    try:
-        value_or_one_line(plans, root)
-    finally:
-        path.write_text(valid)
+    return path, yaml.dump(content["whole"], Dumper=yaml.CSafeDumper, allow_unicode=True)
+
+
+def test_strange_values(root: Path, rounds: Rounds, value_or_one_line: Check) -> None:
+    def one(data: st.DataObject) -> None:
+        path, text = strange(root, data)
+        valid = path.read_text()
+        path.write_text(text, encoding="utf-8")
+        try:
+            value_or_one_line(plans, root)
+        finally:
+            path.write_text(valid)
+
+    some = hypothesis.settings(
+        max_examples=10,
+        deadline=None,
+        database=None,
+        print_blob=False,  # the round says it
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    for rng in rounds():
+        hypothesis.seed(int(rng.integers(2**32)))(some(hypothesis.given(data=st.data())(one)))()
 
 
 def test_changed_bytes(

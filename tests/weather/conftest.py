@@ -123,6 +123,46 @@ def toy(tmp_path: Path, backbone: Path) -> Settings:
     return load(write_root(tmp_path / "root", backbone))
 
 
+KINDS = (
+    "archives", "datasets", "runs", "scores", "searches", "refined", "results", "metrics", "tables",
+    "figures", "report",
+)  # fmt: skip
+# What says how long something took, how much of it an earlier call did, or hashes such a record.
+CLOCKS = ("seconds", "images_per_second", "peak_memory_mib", "resumed", "search_sha256")
+
+
+def timeless(value: Any) -> Any:
+    """Return JSON data without what depends on the clock."""
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if not any(c in k for c in CLOCKS)}
+    return [timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def content(path: Path, root: Path) -> Any:
+    """Return what a file says, but for seconds and for where the root lies."""
+    if path.suffix == ".json":
+        return timeless(json.loads(path.read_text().replace(str(root), "")))
+    if path.suffix == ".jsonl":
+        return [timeless(json.loads(line)) for line in path.read_text().splitlines() if line]
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def made() -> Callable[[Path], dict[str, Any]]:
+    """A function that returns all that the stages have made in a root, as DVC would see it."""
+
+    def look(root: Path) -> dict[str, Any]:
+        return {
+            path.relative_to(root).as_posix(): content(path, root)
+            for kind in KINDS
+            for path in sorted((root / kind).rglob("*"))
+            # locks, and what `fetch` remembers of a file's size and time
+            if path.is_file() and not path.name.endswith((".lock", ".verified"))
+        }
+
+    return look
+
+
 @pytest.fixture
 def programs() -> tuple[tuple[str, ...], ...]:
     """The arguments of `replication stage` for every stage that the toy has, in order."""
@@ -170,14 +210,28 @@ class Host:
         return Ended(status, self.log.read_text(errors="replace"), time.perf_counter() - start)
 
 
-@pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """The host, started once."""
-    made = Host(tmp_path_factory.mktemp("host") / "log")
+@contextmanager
+def hosting(log: Path) -> Iterator[Host]:
+    """Start a host; end it."""
+    made = Host(log)
     with made.process:
         yield made
         assert made.process.stdin is not None
         made.process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """The host, started once."""
+    with hosting(tmp_path_factory.mktemp("host") / "log") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def other_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A second one, for programs that run beside those of the first."""
+    with hosting(tmp_path_factory.mktemp("other_host") / "log") as made:
+        yield made
 
 
 @pytest.fixture

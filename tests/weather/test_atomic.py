@@ -59,6 +59,7 @@ def test_dvc_and_git_see_no_temporary_file(tmp_path: Path) -> None:
     for rules in (".dvcignore", ".gitignore"):
         ignored = GitIgnoreSpec.from_lines((root / rules).read_text().splitlines())
         assert ignored.match_file(f"results/demo/{name}")
+        assert ignored.match_file("searches/demo/.vgg_aspp.json.lock")
         assert not ignored.match_file("results/demo/aspp_l.json")
 
 

@@ -90,7 +90,7 @@ def test_a_folder_that_can_not_be_written_is_named(
     assert "Traceback" not in ended.said
 
 
-def test_a_clock_that_jumps_changes_no_seconds(
+def test_a_clock_that_jumps_changes_neither_seconds_nor_weights(
     finished: Finished, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = finished("train", tmp_path / "root")
@@ -108,6 +108,18 @@ def test_a_clock_that_jumps_changes_no_seconds(
     assert 0 < scored["seconds"] < most
     assert trained["images_per_second"] == pytest.approx(12 * 4 / trained["seconds"], rel=0.01)
     assert scored["network_images_per_second"] > 0
+    calm = finished("search", tmp_path / "calm")
+    for kind, pattern in (
+        ("runs", "weights.safetensors"),
+        ("runs", "curve.tsv"),
+        ("scores", "v?.npz"),
+    ):
+        places = [one.place(kind, RUN, SEED) for one in (settings, calm)]
+        jumped, undisturbed = (
+            [path.read_bytes() for path in sorted(place.glob(pattern))] for place in places
+        )
+        assert jumped == undisturbed
+        assert jumped
 
 
 # Trains with two loader processes where shared memory has no room, in a mount namespace of its own.
@@ -208,24 +220,36 @@ def test_as_many_loader_processes_as_shared_memory_has_room_for(
     assert len(said) == (expected < 8)
 
 
-def test_one_core_and_4_gib_are_enough(finished: Finished, tmp_path: Path) -> None:
-    root = finished("train", tmp_path / "root").root
+@pytest.mark.timeout(900)
+def test_one_core_and_4_gib_are_enough(
+    toy: Settings,
+    finished: Finished,
+    made: Callable[[Path], dict[str, Any]],
+    programs: tuple[tuple[str, ...], ...],
+    tmp_path: Path,
+) -> None:
+    """Every program, started as a user starts it, from the data to the report."""
     code = (
         "import os, resource, sys; from replication import cli\n"
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
         "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
         "sys.argv[0] = 'replication'; cli.main()"
     )
-    for program in (("train", RUN), ("score", RUN)):
+    for program in programs:
         ended = subprocess.run(
             [sys.executable, "-c", code, "stage", *program],
-            cwd=root,
+            cwd=toy.root,
             capture_output=True,
             text=True,
             check=False,
             env=os.environ | {"PYTHONPATH": str(HERE)},
         )
-        assert ended.returncode == 0, ended.stderr
+        assert ended.returncode == 0, f"{program}: {ended.stderr}"
+    drawn = {path.name for path in (toy.root / "figures" / "toy").iterdir()}
+    assert {"figure2.png", "figure10b.png", "before_after.png"} < drawn
+    assert (toy.root / "report" / "toy" / "index.html").is_file()
+    calm, limited = made(finished("tables", tmp_path / "calm").root), made(toy.root)
+    assert [name for name in calm if limited[name] != calm[name]] == []
 
 
 def test_memory_that_runs_out_is_one_line() -> None:

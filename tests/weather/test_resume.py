@@ -13,6 +13,7 @@ from replication.inference import score as scoring
 from replication.plan import Settings, load
 
 RUN, SEED = "poly_b10_20k", 3
+LONG_AGO, FAR_OFF = 0, 4_102_444_800  # 1970 and 2100, seconds
 
 
 class Stop(Exception):
@@ -68,6 +69,27 @@ def test_scoring_goes_on_with_whole_images_of_the_same_making(
     assert record["images"] == 3
     assert record["network_images_per_second"] > 0
     assert scored(broken_off, monkeypatch) == ["v0", "v1", "v2"]  # asked again, all
+
+
+@pytest.mark.parametrize(("first", "second"), [(LONG_AGO, FAR_OFF), (FAR_OFF, LONG_AGO)])
+def test_scoring_goes_on_whatever_the_times_of_files_say(
+    *,
+    finished: Callable[[str, Path], Settings],
+    broken_off: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    first: int,
+    second: int,
+) -> None:
+    """The clock jumped by a century between two images, and back."""
+    place = broken_off.place("scores", RUN, SEED)
+    for name, seconds in (("v0.npz", first), ("v1.npz", second), (".scoring.json", FAR_OFF)):
+        os.utime(place / name, (seconds, seconds))
+    newest = "v0" if first > second else "v1"
+    assert scored(broken_off, monkeypatch) == [newest, "v2"]
+    calm = finished("search", tmp_path / "calm").place("scores", RUN, SEED)
+    for name in ("v0.npz", "v1.npz", "v2.npz"):
+        assert (place / name).read_bytes() == (calm / name).read_bytes()
 
 
 def test_a_score_file_that_is_not_whole_is_scored_again(

@@ -69,6 +69,25 @@ def test_changed_file_is_verified_and_replaced(
     assert place.final.read_bytes() == BODY
 
 
+@pytest.mark.parametrize("seconds", [0, 4_102_444_800])  # 1970, 2100
+def test_file_times_that_jump_fetch_nothing_again(
+    server: Any, place: Any, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = place.source_of(server.script("/thing.tar", server.whole()))
+    place.fetch(good)
+    for path in place.into.iterdir():  # the archive, and the record of its being verified
+        os.utime(path, (seconds, seconds))
+    assert place.fetch(good).origin == "present"  # hashed again, as its time is another
+    with monkeypatch.context() as patch:
+        patch.setattr(verify, "digest", None)
+        assert place.fetch(good).origin == "present"  # and remembered
+    assert len(server.requests) == 1
+    place.final.write_bytes(OTHER)
+    os.utime(place.final, (seconds + 1, seconds + 1))
+    assert place.fetch(good).origin == good.address
+    assert place.final.read_bytes() == BODY
+
+
 def test_wrong_file_stays_until_a_right_one_is_there(server: Any, place: Any) -> None:
     place.into.mkdir()
     place.final.write_bytes(b"half")

@@ -10,17 +10,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from replication.data import fetch as fetch_module
 from replication.data.sources import Source
 
 BODY = bytes(range(256)) * 1200 + b"end"  # as the server of conftest.py has it
+# The stage `fetch` of one archive, by the command line, which heeds SIGINT whoever started it.
 CHILD = """
-import sys
+import signal, sys
 from pathlib import Path
 from tests_source import source
+from replication import cli, stages
 from replication.data.fetch import Policy, fetch
+signal.signal(signal.SIGINT, signal.default_int_handler)
 root = Path(sys.argv[1])
-print(fetch(source, root / "archives", root=root, progress=False, policy=Policy(read=20)).origin)
+def one(_):
+    policy = Policy(read=20)
+    print(fetch(source, root / "archives", root=root, progress=False, policy=policy).origin)
+stages.imagenet = one
+sys.argv = ["replication", "stage", "imagenet", "--root", sys.argv[2]]
+cli.main()
 """
 
 
@@ -32,7 +42,7 @@ def _child(place: Any, source: Source) -> "subprocess.Popen[str]":
     repository = Path(fetch_module.__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": f"{place.root}{os.pathsep}{repository}"}
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(place.root)],
+        [sys.executable, "-c", CHILD, str(place.root), str(repository)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -47,14 +57,26 @@ def _await(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
-def test_killed_download_is_resumed(server: Any, place: Any) -> None:
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (signal.SIGKILL, ""),
+        (signal.SIGTERM, "terminated; run the same command again to go on"),
+        (signal.SIGINT, "interrupted; run the same command again to go on"),
+    ],
+)
+def test_killed_download_is_resumed(
+    server: Any, place: Any, kind: signal.Signals, said: str
+) -> None:
     source = place.source_of(
         server.script("/thing.tar", server.whole(stop=196_608, pause=30), server.whole())
     )
     child = _child(place, source)
     _await(lambda: place.part.exists() and place.part.stat().st_size >= 196_608)
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
+    child.send_signal(kind)
+    last = child.communicate()[1].strip().splitlines()[-1:]
+    assert child.returncode == (-kind if kind == signal.SIGKILL else 128 + kind)
+    assert last == [said] * bool(said)
     assert not place.final.exists()
     fetched = place.fetch(source)
     assert server.requests[-1] == ("/thing.tar", "bytes=196608-", '"one"')
