@@ -1,4 +1,4 @@
-"""The table of docs/hard_weather.md names tests that exist, and all of this folder's."""
+"""The tables of docs/hard_weather.md name tests that exist, those of two folders all of them."""
 
 import re
 from pathlib import Path
@@ -13,6 +13,8 @@ def test_every_named_test_exists() -> None:
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{name}"
 
 
-def test_every_kind_of_weather_is_in_the_table() -> None:
-    files = {path.name for path in (ROOT / "tests" / "weather").glob("test_*.py")}
-    assert files - {Path(file).name for file, _ in NAMED} == {"test_docs.py"}
+def test_every_kind_of_weather_and_of_bad_input_is_in_a_table() -> None:
+    for folder in ("weather", "fuzz"):
+        files = {path.name for path in (ROOT / "tests" / folder).glob("test_*.py")}
+        named = {Path(file).name for file, _ in NAMED if Path(file).parent.name == folder}
+        assert files - named == ({"test_docs.py"} if folder == "weather" else set())

@@ -33,7 +33,7 @@ def fill(disk: Path, left: int) -> Path:
     [
         ("checkpoints", ("train", RUN), 4, ()),  # the curve's first row fits
         ("runs", ("train", RUN), 2, ("toy/imagenet/weights.json",)),
-        ("scores", ("score", RUN), 3, ("toy/*/*/v0.npz", "toy/*/*/v1.npz")),
+        ("scores", ("score", RUN), 4, ("toy/*/*/v0.npz", "toy/*/*/v1.npz")),
         ("searches", ("search", SEARCH), 2, ("toy/*.partial/*.npz",)),
         ("refined", ("refine", RUN), 3, ("toy/*/*/v0.png",)),
         ("results", ("evaluate", RUN), 1, ("toy/*.npz",)),
