@@ -54,7 +54,8 @@ def pytest_runtest_makereport(
 def rounds(request: pytest.FixtureRequest) -> Callable[[], Iterator[np.random.Generator]]:
     """A function that yields a generator of random numbers for each round while there is time.
 
-    However slow the machine, there are four. Round n of a seed is the same every time: `np.random.default_rng([seed, n])` makes it again.
+    However slow the machine, there are four. Round n of a seed is the same every time:
+    `np.random.default_rng([seed, n])` makes it again.
     """
 
     def while_time() -> Iterator[np.random.Generator]:
