@@ -103,7 +103,7 @@ def test_strange_values(root: Path, rounds: Rounds, value_or_one_line: Check) ->
             path.write_text(valid)
 
     some = hypothesis.settings(
-        max_examples=10,
+        max_examples=5,
         deadline=None,
         database=None,
         print_blob=False,  # the round says it
