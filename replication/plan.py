@@ -22,7 +22,9 @@ from replication.settings import (
     Profile,
     Recipe,
     Run,
+    check_names,
     parse,
+    seeds_of,
 )
 
 if TYPE_CHECKING:
@@ -215,7 +217,7 @@ class Settings:
 
     def seeds(self, run: str) -> list[int]:
         """Return the seeds that ``run`` is trained with: params.yaml's, then the profile's more."""
-        return list(dict.fromkeys([*self.params.seeds, *self.profile.more_seeds.get(run, [])]))
+        return seeds_of(run, self.params, self.profile)
 
     def leaves_out(self, run: str) -> str | None:
         """Return why the profile makes nothing of ``run``, or None where it makes it."""
@@ -288,27 +290,5 @@ def load(root: Path, profile_name: str | None = None) -> Settings:
             "on a folder of yours; set it to a VOC-style folder (JPEGImages, SegmentationClass, "
             "ImageSets/Segmentation)"
         )
-    unknown = set(profile.families or ()) - set(experiments.families)
-    if unknown:
-        raise ReplicationError(
-            f"{path}: `families` names {sorted(unknown)[0]!r}, which experiments.yaml does not "
-            f"have; use {', '.join(experiments.families)}"
-        )
-    _check_more_seeds(settings, path)
+    check_names(path, params, profile, experiments)
     return settings
-
-
-def _check_more_seeds(settings: Settings, path: Path) -> None:
-    for run in settings.profile.more_seeds:
-        if run not in settings.experiments.all_runs:
-            raise ReplicationError(
-                f"{path}: `more_seeds` names {run!r}, which is no run; `replication runs` "
-                "lists them"
-            )
-        start = settings.experiments.all_runs[run].init
-        for seed in settings.seeds(run) if start != IMAGENET else ():
-            if seed not in settings.seeds(start):
-                raise ReplicationError(
-                    f"{path}: `more_seeds.{run}` has {seed}, and {run!r} starts from {start!r}, "
-                    f"which does not; give `more_seeds.{start}` the same"
-                )

@@ -9,6 +9,7 @@ Three kinds of file, each validated in full before anything runs:
 A mistake becomes one line: file, key, value, cure (`reading`). Nothing here imports torch.
 """
 
+from replication.settings.agreement import check_names, seeds_of
 from replication.settings.experiments import IMAGENET, Experiments, Run
 from replication.settings.network import Architecture, Flavour, Head, MultiScale, Recipe
 from replication.settings.params import Archives, Params
@@ -27,6 +28,8 @@ __all__ = [
     "Profile",
     "Recipe",
     "Run",
+    "check_names",
     "parse",
     "read_yaml",
+    "seeds_of",
 ]
