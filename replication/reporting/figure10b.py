@@ -144,7 +144,7 @@ def _draw(curves: Curves, panels: dict[str, list[str]], note: str) -> Figure:
         axis.tick_params(labelsize=7)
         axis.grid(color="0.9", linewidth=0.5)
         axis.set_axisbelow(True)
-        axis.legend(fontsize=7, frameon=False, loc="lower right")
+        axis.legend(fontsize=7, frameon=False, loc="best")  # where fewest points are
     for axis in axes[:, 0]:
         axis.set_ylabel("mean IOU (%)", fontsize=8)
     for axis in axes[-1]:
