@@ -11,6 +11,7 @@ def plain(plan: Any, device: str) -> None:
     import torch
     import torch.nn.functional as F
 
+    from replication.models.convolve import Conv2d
     from replication.models.multi_scale import fuse
     from replication.models.resnet import thaw
     from replication.training.recipe import learning_rate_factor, parameter_groups
@@ -18,6 +19,8 @@ def plain(plan: Any, device: str) -> None:
     model = build(plan).to(device).train()
     thaw(model)  # batch norm by torch's own layers, and frozen as ports freeze it
     for layer in model.modules():
+        if isinstance(layer, Conv2d):
+            layer.__class__ = torch.nn.Conv2d  # type: ignore[assignment]
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.eval().requires_grad_(False)
     model.to(device)

@@ -13,7 +13,7 @@ from replication.plan import Settings
 def numba() -> Iterator[Finding]:
     """See whether numba can be loaded, and keep what it compiles."""
     try:
-        from replication.crf.lattice.compiled import cache_folder
+        from replication.kernels.compiled import cache_folder
 
         folder = cache_folder()
     except (ImportError, OSError, RuntimeError) as error:

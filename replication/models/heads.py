@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from replication.models.convolve import Conv2d
 from replication.settings import Head
 
 
@@ -19,25 +20,6 @@ def _padding(kernel: int, rate: int) -> int:
             "number; take an odd kernel or an even rate"
         )
     return reach // 2
-
-
-class Wide(nn.Conv2d):
-    """A convolution whose outputs are computed in parts on a CPU if its weights are very many.
-
-    oneDNN has no fast gradient of 7 x 7 x 512 x 4,096 weights: its fallback took 40 minutes for an
-    update of table 1's first network that takes 8 in parts.
-    """
-
-    most = 2**26  # weights that are convolved at once
-    part = 1_024  # outputs of a part
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.weight.device.type != "cpu" or self.weight.numel() <= self.most:
-            return super().forward(input)
-        assert self.bias is not None
-        pieces = (torch.split(whole, self.part) for whole in (self.weight, self.bias))
-        parts = zip(*pieces, strict=True)
-        return torch.cat([self._conv_forward(input, *part) for part in parts], dim=1)
 
 
 class Branch(nn.Sequential):
@@ -58,13 +40,13 @@ class Branch(nn.Sequential):
         padding, mid = _padding(head.kernel, rate), head.channels
         assert mid is not None  # else `Classifier` takes `Scores`
         super().__init__()
-        self.fc6 = Wide(in_channels, mid, head.kernel, padding=padding, dilation=rate)
+        self.fc6 = Conv2d(in_channels, mid, head.kernel, padding=padding, dilation=rate)
         self.relu6 = nn.ReLU(inplace=True)
         self.drop6 = nn.Dropout(head.dropout)
-        self.fc7 = nn.Conv2d(mid, mid, 1)
+        self.fc7 = Conv2d(mid, mid, 1)
         self.relu7 = nn.ReLU(inplace=True)
         self.drop7 = nn.Dropout(head.dropout)
-        self.fc8 = nn.Conv2d(mid, num_classes, 1)
+        self.fc8 = Conv2d(mid, num_classes, 1)
 
 
 class Scores(nn.Sequential):
@@ -79,7 +61,7 @@ class Scores(nn.Sequential):
     def __init__(self, in_channels: int, num_classes: int, head: Head, rate: int) -> None:
         padding = _padding(head.kernel, rate)
         super().__init__()
-        self.fc8 = nn.Conv2d(in_channels, num_classes, head.kernel, padding=padding, dilation=rate)
+        self.fc8 = Conv2d(in_channels, num_classes, head.kernel, padding=padding, dilation=rate)
 
 
 class Classifier(nn.Module):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn, ones, zeros
 
+from replication.models.convolve import Conv2d
 from replication.plan import scale_channels
 from replication.settings import Flavour
 
@@ -98,16 +99,16 @@ class Bottleneck(nn.Module):
         super().__init__()
         first, second = (stride, 1) if flavour == "caffe" else (1, stride)
         out = EXPANSION * mid
-        self.conv1 = nn.Conv2d(channels, mid, 1, stride=first, bias=False)
+        self.conv1 = Conv2d(channels, mid, 1, stride=first, bias=False)
         self.bn1 = FrozenBatchNorm(mid)
-        self.conv2 = nn.Conv2d(mid, mid, 3, stride=second, padding=rate, dilation=rate, bias=False)
+        self.conv2 = Conv2d(mid, mid, 3, stride=second, padding=rate, dilation=rate, bias=False)
         self.bn2 = FrozenBatchNorm(mid)
-        self.conv3 = nn.Conv2d(mid, out, 1, bias=False)
+        self.conv3 = Conv2d(mid, out, 1, bias=False)
         self.bn3 = FrozenBatchNorm(out)
         self.downsample: nn.Sequential | None = None
         if project:
             self.downsample = nn.Sequential(
-                nn.Conv2d(channels, out, 1, stride=stride, bias=False), FrozenBatchNorm(out)
+                Conv2d(channels, out, 1, stride=stride, bias=False), FrozenBatchNorm(out)
             )
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D i j"]:

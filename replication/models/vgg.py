@@ -6,6 +6,7 @@ and conv5 rate 2, so that scores come at one eighth of the image; there is no ba
 
 from torch import nn
 
+from replication.models.convolve import Conv2d
 from replication.plan import scale_channels
 
 # Output channels of conv1_1 .. conv5_3, block by block.
@@ -38,7 +39,7 @@ class VGG16(nn.Sequential):
             for full in block:
                 wanted = scale_channels(full, width)
                 layers += [
-                    nn.Conv2d(channels, wanted, 3, padding=rate, dilation=rate),
+                    Conv2d(channels, wanted, 3, padding=rate, dilation=rate),
                     nn.ReLU(inplace=True),
                 ]
                 channels = wanted

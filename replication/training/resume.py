@@ -13,6 +13,7 @@ import torch
 from replication.provenance import sha256_file
 
 _PACKAGE = Path(__file__).parents[1]
+_PLACES = ("kernels", "models", "training")
 
 
 def code_hash() -> str:
@@ -23,7 +24,7 @@ def code_hash() -> str:
     them: a corrected comment must not throw away days of training.
     """
     digest = hashlib.sha256()
-    for path in sorted([*_PACKAGE.glob("models/*.py"), *_PACKAGE.glob("training/*.py")]):
+    for path in sorted([path for place in _PLACES for path in _PACKAGE.glob(f"{place}/**/*.py")]):
         if path.name.startswith("pretrain") or path.name in ("convert.py", "checkpoint.py"):
             continue
         digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0{_bare(path)}\n".encode())

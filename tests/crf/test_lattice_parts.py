@@ -14,11 +14,11 @@ from replication.errors import ReplicationError
 if engine_version("lattice") is None:
     pytest.skip("numba is not installed: no engine `lattice`", allow_module_level=True)
 
-from replication.crf.lattice import compiled
 from replication.crf.lattice.embedding import features, packing, scale_factors
 from replication.crf.lattice.kernel import Kernel, build_kernel
 from replication.crf.lattice.labels import choose
 from replication.crf.lattice.order import hilbert_order
+from replication.kernels import compiled
 
 
 def kernel(size: tuple[int, int], seed: int = 0, colour: float | None = 20.0) -> Kernel:
@@ -163,7 +163,7 @@ def test_damaged_machine_code_is_made_again(
             raise EOFError("Ran out of input")
 
     (tmp_path / "exact.compiled").touch()
-    compiled.prepare(rehearse, "exact")
+    compiled.prepare(rehearse, "exact", "lattice")
     assert [path.name for path in tmp_path.iterdir()] == ["exact.compiled"]
     assert capsys.readouterr().err.count("compiling") == 1
 
@@ -174,7 +174,7 @@ def test_only_the_first_start_of_each_mode_says_that_it_compiles(
     monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)
     told = []
     for mode in ("exact", "exact", "fast", "exact", "fast"):
-        compiled.prepare(lambda: None, mode)
+        compiled.prepare(lambda: None, mode, "lattice")
         told.append(capsys.readouterr().err.count("compiling"))
     assert told == [1, 0, 1, 0, 0]
 

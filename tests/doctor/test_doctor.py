@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_engines(root: Path, monkeypatch: pytest.MonkeyPatch, change: Any, one: Any) -> None:
     assert one(engines.numba()).status == "ok"
-    monkeypatch.setattr("replication.crf.lattice.compiled.cache_folder", lambda: None)
+    monkeypatch.setattr("replication.kernels.compiled.cache_folder", lambda: None)
     assert "NUMBA_CACHE_DIR" in one(engines.numba()).cure
 
     def broken(_: str) -> None:

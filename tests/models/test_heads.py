@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from replication.models.heads import Branch, Classifier, Wide, field_of_view, initialise
+from replication.models.heads import Branch, Classifier, field_of_view, initialise
 from replication.settings import Head
 
 
@@ -90,19 +90,6 @@ def test_a_field_with_no_middle_is_refused() -> None:
         Branch(3, 2, odd, 3)
 
 
-def test_a_convolution_in_parts_is_the_same_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    whole, images = Wide(3, 10, 3, padding=2, dilation=2), torch.randn(2, 3, 7, 9)
-    expected = F.conv2d(images, whole.weight, whole.bias, padding=2, dilation=2)
-    towards = torch.randn_like(expected)
-    asked = torch.autograd.grad(expected, (whole.weight, whole.bias), towards)
-    monkeypatch.setattr(Wide, "most", 0)
-    monkeypatch.setattr(Wide, "part", 4)  # 10 outputs: the last part is smaller
-    got = whole(images)
-    torch.testing.assert_close(got, expected)
-    torch.testing.assert_close(torch.autograd.grad(got, (whole.weight, whole.bias), towards), asked)
-
-
 def test_aspp_sums_the_scores_of_its_branches() -> None:
     torch.manual_seed(0)
     aspp = Classifier(3, 5, head(rates=(6, 12, 18, 24))).eval()
@@ -120,7 +107,7 @@ def test_aspp_sums_the_scores_of_its_branches() -> None:
 def test_dropout_of_one_half_follows_fc6_and_fc7() -> None:
     branch = Branch(3, 2, head(), 12)
     assert [type(layer).__name__ for layer in branch] == [
-        *("Wide", "ReLU", "Dropout", "Conv2d", "ReLU", "Dropout", "Conv2d")
+        *("Conv2d", "ReLU", "Dropout", "Conv2d", "ReLU", "Dropout", "Conv2d")
     ]
     assert [m.p for m in branch.modules() if isinstance(m, nn.Dropout)] == [0.5, 0.5]
 

@@ -41,14 +41,15 @@ def _rehearse(mode: Mode) -> None:
 
 def _load(mode: Mode) -> ModuleType:
     try:
-        from replication.crf.lattice import compiled, meanfield
+        from replication.crf.lattice import meanfield
+        from replication.kernels import compiled
     except ImportError as error:
         raise ReplicationError(
             f"the CRF engine `lattice` needs numba, which can't be imported ({error}): "
             "`pip install numba`, or use the engine `pydensecrf`"
         ) from None
     if mode not in _ready:
-        compiled.prepare(lambda: _rehearse(mode), mode)
+        compiled.prepare(lambda: _rehearse(mode), mode, "lattice")
         _ready.add(mode)
     return meanfield
 

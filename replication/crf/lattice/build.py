@@ -4,9 +4,9 @@
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8
 
-from replication.crf.lattice import lanes as v
-from replication.crf.lattice.compiled import compiled
 from replication.crf.lattice.embedding import simplices
+from replication.kernels import lanes as v
+from replication.kernels.compiled import compiled
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

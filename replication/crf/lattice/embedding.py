@@ -15,9 +15,9 @@ import math
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
-from replication.crf.lattice import lanes as v
-from replication.crf.lattice.compiled import compiled
 from replication.errors import ReplicationError
+from replication.kernels import lanes as v
+from replication.kernels.compiled import compiled
 
 MARGIN = 3  # a rounded coordinate is put right by 1, its vertices are off by 1, neighbours by 1
 _ROUND = np.float32(1.5 * 2.0**23)  # added and taken away: rounds half to even below 2^22

@@ -6,8 +6,8 @@ Layouts are those of `replication.crf.lattice.passes`.
 
 import numpy as np
 
-from replication.crf.lattice import lanes as v
-from replication.crf.lattice.compiled import compiled
+from replication.kernels import lanes as v
+from replication.kernels.compiled import compiled
 
 
 @compiled

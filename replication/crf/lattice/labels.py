@@ -5,9 +5,9 @@ import math
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from replication.crf.lattice import lanes as v
-from replication.crf.lattice.compiled import compiled
 from replication.crf.lattice.passes import NOTHING, Array
+from replication.kernels import lanes as v
+from replication.kernels.compiled import compiled
 
 _BLOCK = 64  # pixels that are transposed together
 

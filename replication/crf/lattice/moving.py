@@ -7,9 +7,9 @@ blurred on a smaller lattice and added to the values of before.
 
 import numpy as np
 
-from replication.crf.lattice import lanes as v
-from replication.crf.lattice.compiled import compiled
 from replication.crf.lattice.passes import Array, Pair, Pixels, believe, splat_both
+from replication.kernels import lanes as v
+from replication.kernels.compiled import compiled
 
 
 @compiled

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Int32
 
-from replication.crf.lattice.compiled import compiled
+from replication.kernels.compiled import compiled
 
 
 @compiled

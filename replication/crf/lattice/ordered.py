@@ -16,13 +16,13 @@ import math
 import numpy as np
 from jaxtyping import Float32
 
-from replication.crf.lattice import lanes as v
-from replication.crf.lattice.compiled import compiled, inlined
 from replication.crf.lattice.filter import blur
 from replication.crf.lattice.image import Image
 from replication.crf.lattice.kernel import Kernel
 from replication.crf.lattice.passes import NOTHING, Array
 from replication.crf.parameters import CrfParameters
+from replication.kernels import lanes as v
+from replication.kernels.compiled import compiled, inlined
 
 _PACKET = 4  # lanes of Eigen's registers
 _ROUND = np.float32(1.5 * 2.0**23)  # added and taken away: rounds below 2^22

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from replication.crf.lattice import lanes as v
-from replication.crf.lattice.compiled import compiled, inlined
 from replication.crf.lattice.passes import Array
+from replication.kernels import lanes as v
+from replication.kernels.compiled import compiled, inlined
 
 
 class Part(NamedTuple):

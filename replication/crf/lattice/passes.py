@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from replication.crf.lattice import lanes as v
-from replication.crf.lattice.compiled import compiled, inlined
+from replication.kernels import lanes as v
+from replication.kernels.compiled import compiled, inlined
 
 Array = np.ndarray
 NOTHING = np.float32(-1e30)

@@ -7,8 +7,6 @@ processor's first cache.
 
 import numpy as np
 
-from replication.crf.lattice import lanes as v
-from replication.crf.lattice.compiled import compiled, inlined
 from replication.crf.lattice.passes import (
     Array,
     Pair,
@@ -17,6 +15,8 @@ from replication.crf.lattice.passes import (
     slice_spatial,
     splat_both,
 )
+from replication.kernels import lanes as v
+from replication.kernels.compiled import compiled, inlined
 
 BLOCK = 64
 

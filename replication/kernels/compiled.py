@@ -1,9 +1,9 @@
 """Decorators that compile with numba, and the folder where machine code is kept between starts.
 
 numba asks only whether a function's own file has changed; what it inlined from other modules may
-have. So the code is kept in a folder named after all sources of this package: in
-``NUMBA_CACHE_DIR`` if that is set, else in the user's cache folder, else in the temporary one. The
-package's own folder may be read-only.
+have. So the code is kept in a folder named after the sources of all kernels: in ``NUMBA_CACHE_DIR``
+if that is set, else in the user's cache folder, else in the temporary one. The package's own folder
+may be read-only.
 """
 
 import hashlib
@@ -23,13 +23,17 @@ from numba.core import config as _numba_config
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _config: Any = _numba_config  # its attributes are made at run time
-_MESSAGE = "lattice: compiling for this processor, once (up to a quarter of a minute)"
+_MESSAGE = "{}: compiling for this processor, once (up to a quarter of a minute)"
+_PACKAGE = Path(__file__).parents[1]
+# Where what is decorated stands.
+_PLACES = ("kernels", "crf/lattice")
 
 
 def _sources() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for place in _PLACES:
+        for path in sorted((_PACKAGE / place).glob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -46,7 +50,7 @@ def cache_folder() -> Path | None:
     for place in places:
         if not place:
             continue
-        folder = Path(place) / f"lattice-{_sources()}"
+        folder = Path(place) / f"kernels-{_sources()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -82,15 +86,15 @@ def inlined(function: Function) -> Function:
     return cast(Function, result)
 
 
-def prepare(rehearse: Callable[[], object], name: str) -> None:
-    """Call ``rehearse``, which uses every kernel of ``name`` once, with a line on stderr at first.
+def prepare(rehearse: Callable[[], object], name: str, who: str) -> None:
+    """Call ``rehearse``, which uses every kernel of ``name`` once, with ``who``'s line at first.
 
     Should what is kept on disk turn out unreadable, it is thrown away and made again.
     """
     folder = cache_folder()
     marker = None if folder is None else folder / f"{name}.compiled"
     if marker is None or not marker.exists():
-        print(_MESSAGE, file=sys.stderr, flush=True)
+        print(_MESSAGE.format(who), file=sys.stderr, flush=True)
     try:
         rehearse()
     except Exception:
@@ -98,7 +102,7 @@ def prepare(rehearse: Callable[[], object], name: str) -> None:
             raise
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        print(_MESSAGE, file=sys.stderr, flush=True)
+        print(_MESSAGE.format(who), file=sys.stderr, flush=True)
         rehearse()
     if marker is not None:
         with suppress(OSError):  # then it only says so again

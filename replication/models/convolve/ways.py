@@ -1,0 +1,78 @@
+"""Which way to compute a convolution: counted in multiplications, weighed by measured speed."""
+
+from typing import Literal, NamedTuple
+
+Way = Literal["direct", "winograd", "taps"]
+
+# Fewer multiplications than this take some milliseconds: nothing is gained by another way.
+LEAST = 2**29
+# What a multiplication takes, over one of torch's own convolution (oneDNN, forward and backward),
+# measured on two AVX2 cores: matrix products are that much slower or faster, Winograd's transforms
+# included.
+WINOGRAD, TAPS = 2.0, 1.35
+
+
+class Shape(NamedTuple):
+    """A convolution of stride 1 that keeps the map's size.
+
+    Attributes:
+        images, height, width: of the map.
+        inputs, outputs: channels.
+        kernel: taps a side.
+        rate: positions from tap to tap.
+    """
+
+    images: int
+    height: int
+    width: int
+    inputs: int
+    outputs: int
+    kernel: int
+    rate: int
+
+    def offset(self, tap: int) -> int:
+        """Return how far to the right (down) of its output a tap reads."""
+        return self.rate * tap - self.rate * (self.kernel - 1) // 2
+
+
+def tile_starts(length: int, rate: int) -> list[int]:
+    """Return where tiles of 4 outputs, ``rate`` apart, begin on a side of ``length`` positions."""
+    return [
+        first + 4 * rate * tile
+        for first in range(min(rate, length))
+        for tile in range(-(-len(range(first, length, rate)) // 4))
+    ]
+
+
+def overlap(length: int, offset: int) -> slice:
+    """Return the outputs along a side whose tap at ``offset`` reads the map and not the padding."""
+    return slice(max(0, -offset), max(0, min(length, length - offset)))
+
+
+def _covered(shape: Shape, length: int) -> int:
+    """Count (output, tap) pairs along a side where the tap reads the map."""
+    spans = (overlap(length, shape.offset(tap)) for tap in range(shape.kernel))
+    return sum(max(0, span.stop - span.start) for span in spans)
+
+
+def multiplications(shape: Shape) -> dict[Way, int]:
+    """Count the multiplications of each way that is open to ``shape``."""
+    channels = shape.images * shape.inputs * shape.outputs
+    sides = (shape.height, shape.width)
+    counts: dict[Way, int] = {
+        "direct": channels * shape.kernel**2 * shape.height * shape.width,
+        "taps": channels * _covered(shape, sides[0]) * _covered(shape, sides[1]),
+    }
+    if shape.kernel == 3 and shape.inputs % 8 == shape.outputs % 8 == 0:
+        rows, columns = (len(tile_starts(side, shape.rate)) for side in sides)
+        counts["winograd"] = channels * 36 * rows * columns
+    return counts
+
+
+def choose_way(shape: Shape) -> Way:
+    """Return the way that should take least time."""
+    counts = multiplications(shape)
+    if counts["direct"] < LEAST:
+        return "direct"
+    weights: dict[Way, float] = {"direct": 1.0, "winograd": WINOGRAD, "taps": TAPS}
+    return min(counts, key=lambda way: counts[way] * weights[way])

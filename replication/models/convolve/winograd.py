@@ -1,0 +1,154 @@
+"""3x3 convolutions by Winograd's F(4 x 4, 3 x 3): 36 multiplications for 16 outputs, not 144.
+
+Lavin and Gray, arXiv 1509.09308. Tiles of the map and filters are brought to 36 points, multiplied
+there as 36 matrix products over the channels, and brought back. At an atrous rate r the map falls
+into r x r maps that do not know of each other; the tiles of each are taken where they lie.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from replication.kernels import winograd as tiles
+from replication.kernels.compiled import prepare
+from replication.models.convolve.scratch import Planes, spread
+from replication.models.convolve.ways import tile_starts
+
+# G of Lavin and Gray's section 4.3: filters to points.
+_G = torch.tensor(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ],
+    dtype=torch.float64,
+)
+_FILTERS = torch.kron(_G, _G).float()  # (36, 9)
+
+
+class _Winograd(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, rate: int) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        ctx.save_for_backward(x, weight)
+        ctx.rate = rate
+        size, outputs = x.shape, weight.shape[0]
+        points = _points(weight)
+        products = Planes("outputs", _rows(size, rate), outputs)
+        torch.bmm(_tiles_of(x, rate).matrices, points, out=products.matrices)
+        y = _map_like(x, outputs)
+        arrays = (products.flat, _flat(y), bias.detach().numpy())
+        _spread(tiles.output_map, *arrays, y=y, rate=rate, planes=products)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        dy = dy.contiguous(memory_format=torch.channels_last)
+        rows = _rows(x.shape, ctx.rate)
+        gradients = Planes("outputs", rows, dy.shape[1])
+        arrays = (_flat(dy), gradients.flat)
+        _spread(tiles.output_map_adjoint, *arrays, y=dy, rate=ctx.rate, planes=gradients)
+        dx = d_weight = d_bias = None
+        if ctx.needs_input_grad[1]:
+            inputs = _tiles_of(x, ctx.rate).matrices  # again: kept, they would be 2.25 maps
+            d_points = torch.bmm(inputs.mT, gradients.matrices)  # (36, C, K)
+            d_weight = (_FILTERS.T @ d_points.flatten(1)).view(3, 3, *d_points.shape[1:])
+            d_weight = d_weight.permute(3, 2, 0, 1).contiguous()
+        if ctx.needs_input_grad[2]:
+            d_bias = dy.sum((0, 2, 3))
+        if ctx.needs_input_grad[0]:
+            d_tiles = Planes("inputs", rows, x.shape[1])
+            torch.bmm(gradients.matrices, _points(weight).mT, out=d_tiles.matrices)
+            dx = _map_like(x, x.shape[1]).zero_()
+            arrays = (d_tiles.flat, _flat(dx))
+            _spread(tiles.input_tiles_adjoint, *arrays, y=dx, rate=ctx.rate, planes=d_tiles)
+        return dx, d_weight, d_bias, None
+
+
+def winograd(
+    x: Float32[Tensor, "B C h w"],
+    weight: Float32[Tensor, "K C 3 3"],
+    bias: Float32[Tensor, " K"] | None,
+    rate: int,
+) -> Float32[Tensor, "B K h w"]:
+    """Convolve at stride 1 and an atrous ``rate``, padded by it, on a CPU.
+
+    C and K are multiples of 8. The result lies channels last. It differs from a sum over the nine
+    taps by rounding, a few 1e-6 of the largest value.
+    """
+    _ready()
+    if bias is None:
+        bias = torch.zeros(len(weight))
+    result: Tensor = _Winograd.apply(x, weight, bias, rate)  # type: ignore[no-untyped-call]
+    return result
+
+
+@cache
+def _ready() -> None:
+    """Compile the kernels, or load them, on the smallest map."""
+
+    def rehearse() -> None:
+        with torch.inference_mode(False), torch.enable_grad():
+            x = torch.zeros(1, 8, 1, 1, requires_grad=True)
+            y: Tensor = _Winograd.apply(  # type: ignore[no-untyped-call]
+                x, torch.zeros(8, 8, 3, 3, requires_grad=True), torch.zeros(8), 1
+            )
+            torch.autograd.backward(y.sum())
+
+    prepare(rehearse, "winograd", "Winograd's convolutions")
+
+
+@cache
+def _starts(height: int, width: int, rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each tile of an image begins: rows, columns."""
+    grid = np.meshgrid(tile_starts(height, rate), tile_starts(width, rate), indexing="ij")
+    top, left = (each.ravel().astype(np.int64) for each in grid)
+    return top, left
+
+
+def _rows(size: torch.Size, rate: int) -> int:
+    """Count the tiles of all images of a map (B, C, h, w)."""
+    return size[0] * len(_starts(*size[2:], rate)[0])
+
+
+def _spread(kernel: Any, *arrays: np.ndarray, y: Tensor, rate: int, planes: Planes) -> None:
+    """Run a kernel between planes and the map ``y``, whose arrays are given."""
+    images, channels, height, width = y.shape
+    place = (*_starts(height, width, rate), rate, height, width, channels, planes.plane)
+    spread(kernel, *arrays, *place, images=images, channels=channels)
+
+
+def _tiles_of(x: Tensor, rate: int) -> Planes:
+    """Bring a map to points."""
+    planes = Planes("inputs", _rows(x.shape, rate), x.shape[1])
+    _spread(tiles.input_tiles, _flat(x), planes.flat, y=x, rate=rate, planes=planes)
+    return planes
+
+
+def _points(weight: Tensor) -> Tensor:
+    """Bring filters (K, C, 3, 3) to points: (36, C, K)."""
+    outputs, inputs = weight.shape[:2]
+    taps = weight.detach().permute(2, 3, 1, 0).reshape(9, inputs * outputs)
+    return (_FILTERS @ taps).view(36, inputs, outputs)
+
+
+def _map_like(x: Tensor, channels: int) -> Tensor:
+    """Return an empty map (B, channels, h, w) that lies channels last."""
+    size = (x.shape[0], channels, *x.shape[2:])
+    return torch.empty(size, memory_format=torch.channels_last)
+
+
+def _flat(x: Tensor) -> np.ndarray:
+    """Return the values of a map that lies channels last, as they lie."""
+    flat: np.ndarray = x.detach().permute(0, 2, 3, 1).reshape(-1).numpy()
+    return flat

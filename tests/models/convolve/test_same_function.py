@@ -1,0 +1,133 @@
+"""Winograd's and the taps' convolutions against torch's own in double precision."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from replication.models.convolve.scratch import shares
+from replication.models.convolve.taps import taps
+from replication.models.convolve.winograd import winograd
+
+Case = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def draw(
+    size: tuple[int, int, int, int], outputs: int, kernel: int, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(size, generator=generator)
+    weight = torch.randn(outputs, size[1], kernel, kernel, generator=generator)
+    return x, weight, torch.randn(outputs, generator=generator)
+
+
+def compare(way: object, given_: tuple[Tensor, ...], rate: int) -> None:
+    """Compare the map and every gradient: off by less than 1e-5 of the largest value."""
+    assert callable(way)
+    kernel = given_[1].shape[2]
+    ours = [each.clone().requires_grad_() for each in given_]
+    theirs = [each.double().requires_grad_() for each in given_]
+    y = way(*ours, rate)
+    expected = F.conv2d(*theirs, padding=rate * (kernel - 1) // 2, dilation=rate)
+    assert y.shape == expected.shape
+    assert y.dtype == torch.float32
+    towards = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    got = [y, *torch.autograd.grad(y, ours, towards)]
+    asked = [expected, *torch.autograd.grad(expected, theirs, towards.double())]
+    for one, other in zip(got, asked, strict=True):
+        scale = max(1.0, float(other.detach().abs().max()))
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=1e-5 * scale)
+
+
+SIDES = st.integers(1, 23)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 3), st.sampled_from([8, 24, 72]), SIDES, SIDES),
+    outputs=st.sampled_from([8, 40]),
+    rate=st.sampled_from([1, 2, 3, 4, 6, 12, 24]),
+    seed=st.integers(0, 9),
+)
+def test_winograd_is_the_same_convolution(
+    size: tuple[int, int, int, int], outputs: int, rate: int, seed: int
+) -> None:
+    compare(winograd, draw(size, outputs, 3, seed), rate)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 3), st.integers(1, 9), SIDES, SIDES),
+    outputs=st.integers(1, 9),
+    fc6=st.sampled_from([(7, 4), (4, 4), (4, 8), (3, 12), (3, 24), (3, 1), (2, 2), (1, 1)]),
+    seed=st.integers(0, 9),
+)
+def test_taps_are_the_same_convolution(
+    size: tuple[int, int, int, int], outputs: int, fc6: tuple[int, int], seed: int
+) -> None:
+    kernel, rate = fc6
+    compare(taps, draw(size, outputs, kernel, seed), rate)
+
+
+@pytest.mark.parametrize("way", [winograd, taps])
+def test_maps_lie_in_memory_as_they_may(way: object) -> None:
+    assert callable(way)
+    x, weight, bias = draw((2, 8, 9, 10), 16, 3, 0)
+    first = way(x, weight, bias, 1)
+    torch.testing.assert_close(
+        way(x.contiguous(memory_format=torch.channels_last), weight, bias, 1), first
+    )
+    torch.testing.assert_close(way(x.mT.contiguous().mT, weight, bias, 1), first)
+    torch.testing.assert_close(way(x, weight.mT.contiguous().mT, bias, 1), first)
+    assert first.is_contiguous(memory_format=torch.channels_last)
+    first.relu_()  # what follows may work in place
+
+
+@pytest.mark.parametrize("way", [winograd, taps])
+def test_nothing_is_added_where_there_is_no_bias(way: object) -> None:
+    assert callable(way)
+    x, weight, _ = draw((1, 8, 5, 6), 8, 3, 0)
+    torch.testing.assert_close(way(x, weight, None, 1), way(x, weight, torch.zeros(8), 1))
+
+
+@pytest.mark.parametrize("way", [winograd, taps])
+def test_gradients_are_made_for_what_asks(way: object) -> None:
+    assert callable(way)
+    x, weight, bias = draw((1, 8, 5, 6), 8, 3, 0)
+    for asks in range(3):
+        given_ = [x.clone(), weight.clone(), bias.clone()]
+        given_[asks].requires_grad_()
+        way(*given_, 1).sum().backward()
+        assert [each.grad is not None for each in given_] == [n == asks for n in range(3)]
+
+
+@pytest.mark.parametrize("way", [winograd, taps])
+def test_threads_change_no_bit_and_two_convolutions_share_the_memory(
+    way: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both backward passes come after both forward ones, which used the same buffers."""
+    assert callable(way)
+    x, weight, bias = draw((3, 72, 11, 6), 40, 3, 0)
+
+    def both() -> list[Tensor]:
+        given_ = [each.clone().requires_grad_() for each in (x, weight, bias)]
+        narrow = [each.clone().requires_grad_() for each in draw((1, 8, 30, 30), 8, 3, 2)]
+        one, two = way(*given_, 2), way(*narrow, 1)
+        gradients = torch.autograd.grad(two.square().sum() + one.square().sum(), given_ + narrow)
+        return [one.detach(), two.detach(), *gradients]
+
+    alone = both()
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)  # of the kernels; torch's stay
+    for one, other in zip(both(), alone, strict=True):
+        assert torch.equal(one, other)
+
+
+@given(images=st.integers(1, 7), blocks=st.integers(1, 80), threads=st.integers(2, 64))
+def test_shares_are_disjoint_and_whole(images: int, blocks: int, threads: int) -> None:
+    channels = 8 * blocks
+    parts = shares(images, channels, threads)
+    met = [(n, c) for n0, n1, c0, c1 in parts for n in range(n0, n1) for c in range(c0, c1)]
+    assert sorted(met) == [(n, c) for n in range(images) for c in range(channels)]
+    assert len(parts) >= min(threads, images * blocks)
