@@ -2,13 +2,15 @@
 
 A map is flat float32 of (B, H, W, C), channels last. Tile t of an image gives the 4 x 4 outputs
 that begin at (``top[t]``, ``left[t]``) and lie ``rate`` positions apart, from the 6 x 6 inputs
-around them. Tiles come as 36 planes, one for each point of the transform: value ``k * plane +
-(n * tiles + t) * C + c`` for image n, so that each plane is a matrix of rows of channels. ``plane``
-is a little more than the plane's values: 36 stores a power of two apart would share one cache set.
+around them. Row r is tile ``r % len(top)`` of image ``r // len(top)``. Rows from ``first`` on come
+as 36 planes, one for each point of the transform: value ``k * plane + (r - first) * C + c``, so
+that each plane is a matrix. ``plane`` is a little more than the plane's values: 36 stores a power
+of two apart would share one cache set.
 
 The matrices are Lavin and Gray's (arXiv 1509.09308, section 4.3; points 0, 1, -1, 2, -2). Each map
-has its adjoint, for the backward pass. Kernels work on images ``n0`` to ``n1`` and channels ``c0``
-to ``c1``, both in steps of eight lanes, so that threads can share the work without meeting.
+has its adjoint, for the backward pass. Kernels work on rows ``r0`` to ``r1`` and channels ``c0`` to
+``c1``, eight lanes at a time, so that threads can share the work. Rows share inputs and no outputs:
+threads that add to a map's inputs share channels alone.
 """
 # ruff: noqa: PLR0917 - compiled functions take arrays one by one
 
@@ -107,98 +109,98 @@ def _load_or_zero(a: Array, y: int, x: int, n: int, H: int, W: int, C: int, c: i
 @compiled
 def input_tiles(
     x: Array, tiles: Array, top: Array, left: Array, rate: int, H: int, W: int, C: int, plane: int,
-    n0: int, n1: int, c0: int, c1: int,
+    first: int, r0: int, r1: int, c0: int, c1: int,
 ) -> None:  # fmt: skip
     """Fill ``tiles`` with B^T d B of the map ``x``, which is zero outside."""
     raw, half = np.empty(288, np.float32), np.empty(288, np.float32)
-    for n in range(n0, n1):
-        for t in range(len(top)):
-            y0, x0 = top[t] - rate, left[t] - rate
-            inside = y0 >= 0 and x0 >= 0 and y0 + 5 * rate < H and x0 + 5 * rate < W
-            row = (n * len(top) + t) * C
-            for c in range(c0, c1, 8):
-                if inside:
-                    for j in range(6):
-                        start = ((n * H + y0) * W + x0 + j * rate) * C + c
-                        _input(x, start, rate * W * C, half, 8 * j, 48)
-                else:
-                    for i in range(6):
-                        for j in range(6):
-                            d = _load_or_zero(x, y0 + i * rate, x0 + j * rate, n, H, W, C, c)
-                            v.store(raw, 48 * i + 8 * j, d)
-                    for j in range(6):
-                        _input(raw, 8 * j, 48, half, 8 * j, 48)
+    for r in range(r0, r1):
+        n, t = divmod(r, len(top))
+        y0, x0 = top[t] - rate, left[t] - rate
+        inside = y0 >= 0 and x0 >= 0 and y0 + 5 * rate < H and x0 + 5 * rate < W
+        row = (r - first) * C
+        for c in range(c0, c1, 8):
+            if inside:
+                for j in range(6):
+                    start = ((n * H + y0) * W + x0 + j * rate) * C + c
+                    _input(x, start, rate * W * C, half, 8 * j, 48)
+            else:
                 for i in range(6):
-                    _input(half, 48 * i, 8, tiles, 6 * i * plane + row + c, plane)
+                    for j in range(6):
+                        d = _load_or_zero(x, y0 + i * rate, x0 + j * rate, n, H, W, C, c)
+                        v.store(raw, 48 * i + 8 * j, d)
+                for j in range(6):
+                    _input(raw, 8 * j, 48, half, 8 * j, 48)
+            for i in range(6):
+                _input(half, 48 * i, 8, tiles, 6 * i * plane + row + c, plane)
 
 
 @compiled
 def input_tiles_adjoint(
     tiles: Array, x: Array, top: Array, left: Array, rate: int, H: int, W: int, C: int, plane: int,
-    n0: int, n1: int, c0: int, c1: int,
+    first: int, r0: int, r1: int, c0: int, c1: int,
 ) -> None:  # fmt: skip
     """Add B m B^T of ``tiles`` to the map ``x``: where tiles overlap, to the same positions."""
     raw, half = np.empty(288, np.float32), np.empty(288, np.float32)
-    for n in range(n0, n1):
-        for t in range(len(top)):
-            y0, x0 = top[t] - rate, left[t] - rate
-            row = (n * len(top) + t) * C
-            for c in range(c0, c1, 8):
-                for j in range(6):
-                    _input_adjoint(tiles, j * plane + row + c, 6 * plane, half, 8 * j, 48)
-                for i in range(6):
-                    _input_adjoint(half, 48 * i, 8, raw, 48 * i, 8)
-                for i in range(6):
-                    y = y0 + i * rate
-                    if y >= 0 and y < H:
-                        for j in range(6):
-                            x1 = x0 + j * rate
-                            if x1 >= 0 and x1 < W:
-                                to = ((n * H + y) * W + x1) * C + c
-                                v.store(x, to, v.add(v.load(x, to), v.load(raw, 48 * i + 8 * j)))
+    for r in range(r0, r1):
+        n, t = divmod(r, len(top))
+        y0, x0 = top[t] - rate, left[t] - rate
+        row = (r - first) * C
+        for c in range(c0, c1, 8):
+            for j in range(6):
+                _input_adjoint(tiles, j * plane + row + c, 6 * plane, half, 8 * j, 48)
+            for i in range(6):
+                _input_adjoint(half, 48 * i, 8, raw, 48 * i, 8)
+            for i in range(6):
+                y = y0 + i * rate
+                if y >= 0 and y < H:
+                    for j in range(6):
+                        x1 = x0 + j * rate
+                        if x1 >= 0 and x1 < W:
+                            to = ((n * H + y) * W + x1) * C + c
+                            v.store(x, to, v.add(v.load(x, to), v.load(raw, 48 * i + 8 * j)))
 
 
 @compiled
 def output_map(
     tiles: Array, y: Array, bias: Array, top: Array, left: Array, rate: int, H: int, W: int, C: int,
-    plane: int, n0: int, n1: int, c0: int, c1: int,
+    plane: int, first: int, r0: int, r1: int, c0: int, c1: int,
 ) -> None:  # fmt: skip
     """Write A^T m A of ``tiles``, and the bias, to the map ``y``."""
     raw, half = np.empty(288, np.float32), np.empty(288, np.float32)
-    for n in range(n0, n1):
-        for t in range(len(top)):
-            row = (n * len(top) + t) * C
-            for c in range(c0, c1, 8):
-                for j in range(6):
-                    _output(tiles, j * plane + row + c, 6 * plane, half, 8 * j, 48)
-                shift = v.load(bias, c)
-                for i in range(4):
-                    _output(half, 48 * i, 8, raw, 48 * i, 8)
-                    y1 = top[t] + i * rate
-                    if y1 < H:
-                        for j in range(4):
-                            x1 = left[t] + j * rate
-                            if x1 < W:
-                                value = v.add(shift, v.load(raw, 48 * i + 8 * j))
-                                v.store(y, ((n * H + y1) * W + x1) * C + c, value)
+    for r in range(r0, r1):
+        n, t = divmod(r, len(top))
+        row = (r - first) * C
+        for c in range(c0, c1, 8):
+            for j in range(6):
+                _output(tiles, j * plane + row + c, 6 * plane, half, 8 * j, 48)
+            shift = v.load(bias, c)
+            for i in range(4):
+                _output(half, 48 * i, 8, raw, 48 * i, 8)
+                y1 = top[t] + i * rate
+                if y1 < H:
+                    for j in range(4):
+                        x1 = left[t] + j * rate
+                        if x1 < W:
+                            value = v.add(shift, v.load(raw, 48 * i + 8 * j))
+                            v.store(y, ((n * H + y1) * W + x1) * C + c, value)
 
 
 @compiled
 def output_map_adjoint(
     y: Array, tiles: Array, top: Array, left: Array, rate: int, H: int, W: int, C: int, plane: int,
-    n0: int, n1: int, c0: int, c1: int,
+    first: int, r0: int, r1: int, c0: int, c1: int,
 ) -> None:  # fmt: skip
     """Fill ``tiles`` with A y A^T of the map ``y``."""
     raw, half = np.empty(128, np.float32), np.empty(192, np.float32)
-    for n in range(n0, n1):
-        for t in range(len(top)):
-            row = (n * len(top) + t) * C
-            for c in range(c0, c1, 8):
-                for i in range(4):
-                    for j in range(4):
-                        one = _load_or_zero(y, top[t] + i * rate, left[t] + j * rate, n, H, W, C, c)
-                        v.store(raw, 32 * i + 8 * j, one)
+    for r in range(r0, r1):
+        n, t = divmod(r, len(top))
+        row = (r - first) * C
+        for c in range(c0, c1, 8):
+            for i in range(4):
                 for j in range(4):
-                    _output_adjoint(raw, 8 * j, 32, half, 8 * j, 32)
-                for i in range(6):
-                    _output_adjoint(half, 32 * i, 8, tiles, 6 * i * plane + row + c, plane)
+                    one = _load_or_zero(y, top[t] + i * rate, left[t] + j * rate, n, H, W, C, c)
+                    v.store(raw, 32 * i + 8 * j, one)
+            for j in range(4):
+                _output_adjoint(raw, 8 * j, 32, half, 8 * j, 32)
+            for i in range(6):
+                _output_adjoint(half, 32 * i, 8, tiles, 6 * i * plane + row + c, plane)

@@ -1,22 +1,23 @@
 """Memory that a thread's convolutions use in turn, and threads that fill it together.
 
 A fresh array of a hundred megabytes costs more time, a page fault for every 4 KiB, than Winograd's
-transforms take to fill it.
+transforms take to fill it. So the planes of a convolution are made in chunks, in memory that stays.
 """
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import product
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 _APART = 16  # floats between two planes, so that they fall into different sets of a cache
-_LANES, _BLOCK = 8, 64  # channels a step, and at most in a share
+_LANES = 8  # channels a step
+CHUNK = 2**25  # bytes of planes that are worked on at once: they stay in a cache
 
 
 class _Buffers(threading.local):
@@ -37,16 +38,19 @@ class Planes:
     """36 matrices (rows, channels) float32, in the buffer ``name``: they last until its next use.
 
     Attributes:
-        matrices: (36, rows, channels), a view.
+        rows: the first row of the whole that they hold, and the end.
+        matrices: (36, end - first, channels), a view.
         flat: the same memory for kernels.
         plane: values from one matrix to the next.
     """
 
-    def __init__(self, name: str, rows: int, channels: int) -> None:
-        self.plane = rows * channels + _APART
+    def __init__(self, name: str, rows: tuple[int, int], channels: int) -> None:
+        self.rows = rows
+        count = rows[1] - rows[0]
+        self.plane = count * channels + _APART
         whole = _buffers.get(name, 36 * self.plane)
         self.flat: np.ndarray = whole.numpy()
-        self.matrices = whole.as_strided((36, rows, channels), (self.plane, channels, 1))
+        self.matrices = whole.as_strided((36, count, channels), (self.plane, channels, 1))
 
 
 def product_buffer(rows: int, channels: int) -> Tensor:
@@ -54,16 +58,27 @@ def product_buffer(rows: int, channels: int) -> Tensor:
     return _buffers.get("product", rows * channels)[: rows * channels].view(rows, channels)
 
 
-def shares(images: int, channels: int, threads: int) -> list[tuple[int, int, int, int]]:
-    """Cut images and channels (a multiple of 8) into shares, at least one a thread if they can be.
+def chunks(rows: int, channels: int) -> list[tuple[int, int]]:
+    """Cut rows into equal ranges whose `Planes` of so many channels take at most `CHUNK` bytes."""
+    count = -(-rows * channels * 36 * 4 // CHUNK)
+    ends = [rows * n // count for n in range(count + 1)]
+    return [(first, end) for first, end in pairwise(ends) if end > first]
 
-    A share is (first image, end, first channel, end), as kernels take it.
+
+def shares(
+    rows: tuple[int, int], channels: int, threads: int, *, by: Literal["rows", "channels"]
+) -> list[tuple[int, int, int, int]]:
+    """Cut rows, or channels (a multiple of 8), into shares, one a thread or as many as there are.
+
+    A share is (first row, end, first channel, end), as kernels take it.
     """
-    block = _BLOCK
-    while block > _LANES and images * -(-channels // block) < threads:
-        block //= 2
-    pairs = product(range(images), range(0, channels, block))
-    return [(n, n + 1, c, min(c + block, channels)) for n, c in pairs]
+    first, end = rows
+    if by == "rows":
+        cuts = [first + (end - first) * n // threads for n in range(threads + 1)]
+        return [(a, b, 0, channels) for a, b in pairwise(cuts) if b > a]
+    steps = channels // _LANES
+    cuts = [_LANES * (steps * n // threads) for n in range(threads + 1)]
+    return [(first, end, a, b) for a, b in pairwise(cuts) if b > a]
 
 
 @cache
@@ -71,11 +86,17 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="convolve")
 
 
-def spread(kernel: Callable[..., None], *arguments: Any, images: int, channels: int) -> None:
-    """Run a kernel over all images and channels by as many threads as torch uses."""
+def spread(
+    kernel: Callable[..., None],
+    *arguments: Any,
+    rows: tuple[int, int],
+    channels: int,
+    by: Literal["rows", "channels"],
+) -> None:
+    """Run a kernel over rows and channels by as many threads as torch uses."""
     threads = torch.get_num_threads()
     if threads == 1:
-        kernel(*arguments, 0, images, 0, channels)
+        kernel(*arguments, *rows, 0, channels)
         return
-    parts = shares(images, channels, threads)
+    parts = shares(rows, channels, threads, by=by)
     list(_pool(threads).map(lambda part: kernel(*arguments, *part), parts))

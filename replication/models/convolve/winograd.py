@@ -6,7 +6,7 @@ into r x r maps that do not know of each other; the tiles of each are taken wher
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from replication.kernels import winograd as tiles
 from replication.kernels.compiled import prepare
-from replication.models.convolve.scratch import Planes, spread
+from replication.models.convolve.scratch import Planes, chunks, spread
 from replication.models.convolve.ways import tile_starts
 
 # G of Lavin and Gray's section 4.3: filters to points.
@@ -40,39 +40,41 @@ class _Winograd(torch.autograd.Function):
         x = x.contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(x, weight)
         ctx.rate = rate
-        size, outputs = x.shape, weight.shape[0]
-        points = _points(weight)
-        products = Planes("outputs", _rows(size, rate), outputs)
-        torch.bmm(_tiles_of(x, rate).matrices, points, out=products.matrices)
-        y = _map_like(x, outputs)
-        arrays = (products.flat, _flat(y), bias.detach().numpy())
-        _spread(tiles.output_map, *arrays, y=y, rate=rate, planes=products)
+        outputs = len(weight)
+        points, y = _points(weight), _map_like(x, outputs)
+        shift, flat = bias.detach().numpy(), _flat(y)
+        for rows in _chunks(x, outputs, rate):
+            products = Planes("outputs", rows, outputs)
+            torch.bmm(_tiles_of(x, rate, rows).matrices, points, out=products.matrices)
+            _run(tiles.output_map, products.flat, flat, shift, y=y, rate=rate, planes=products)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
+        outputs, inputs = weight.shape[:2]
         dy = dy.contiguous(memory_format=torch.channels_last)
-        rows = _rows(x.shape, ctx.rate)
-        gradients = Planes("outputs", rows, dy.shape[1])
-        arrays = (_flat(dy), gradients.flat)
-        _spread(tiles.output_map_adjoint, *arrays, y=dy, rate=ctx.rate, planes=gradients)
-        dx = d_weight = d_bias = None
-        if ctx.needs_input_grad[1]:
-            inputs = _tiles_of(x, ctx.rate).matrices  # again: kept, they would be 2.25 maps
-            d_points = torch.bmm(inputs.mT, gradients.matrices)  # (36, C, K)
-            d_weight = (_FILTERS.T @ d_points.flatten(1)).view(3, 3, *d_points.shape[1:])
-            d_weight = d_weight.permute(3, 2, 0, 1).contiguous()
-        if ctx.needs_input_grad[2]:
-            d_bias = dy.sum((0, 2, 3))
-        if ctx.needs_input_grad[0]:
-            d_tiles = Planes("inputs", rows, x.shape[1])
-            torch.bmm(gradients.matrices, _points(weight).mT, out=d_tiles.matrices)
-            dx = _map_like(x, x.shape[1]).zero_()
-            arrays = (d_tiles.flat, _flat(dx))
-            _spread(tiles.input_tiles_adjoint, *arrays, y=dx, rate=ctx.rate, planes=d_tiles)
-        return dx, d_weight, d_bias, None
+        dx = _map_like(x, inputs).zero_() if ctx.needs_input_grad[0] else None
+        d_points = torch.zeros(36, inputs, outputs) if ctx.needs_input_grad[1] else None
+        back = _points(weight).mT if dx is not None else None
+        of = {"rate": ctx.rate}
+        for rows in _chunks(x, outputs, ctx.rate):
+            gradients = Planes("outputs", rows, outputs)
+            _run(tiles.output_map_adjoint, _flat(dy), gradients.flat, y=dy, planes=gradients, **of)
+            if d_points is not None:  # the tiles again: kept, they would be 2.25 maps
+                d_points.baddbmm_(_tiles_of(x, ctx.rate, rows).matrices.mT, gradients.matrices)
+            if dx is not None:
+                assert back is not None
+                d_tiles = Planes("inputs", rows, inputs)
+                torch.bmm(gradients.matrices, back, out=d_tiles.matrices)
+                _run(tiles.input_tiles_adjoint, d_tiles.flat, _flat(dx), y=dx, planes=d_tiles, **of)
+        return (
+            dx,
+            None if d_points is None else _filters(d_points),
+            dy.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None,
+            None,
+        )
 
 
 def winograd(
@@ -116,22 +118,25 @@ def _starts(height: int, width: int, rate: int) -> tuple[np.ndarray, np.ndarray]
     return top, left
 
 
-def _rows(size: torch.Size, rate: int) -> int:
-    """Count the tiles of all images of a map (B, C, h, w)."""
-    return size[0] * len(_starts(*size[2:], rate)[0])
+def _chunks(x: Tensor, outputs: int, rate: int) -> list[tuple[int, int]]:
+    """Return the ranges of tiles, of all images of a map (B, C, h, w), that are made at once."""
+    images, inputs, height, width = x.shape
+    return chunks(images * len(_starts(height, width, rate)[0]), max(inputs, outputs))
 
 
-def _spread(kernel: Any, *arrays: np.ndarray, y: Tensor, rate: int, planes: Planes) -> None:
+def _run(kernel: Any, *arrays: np.ndarray, y: Tensor, rate: int, planes: Planes) -> None:
     """Run a kernel between planes and the map ``y``, whose arrays are given."""
-    images, channels, height, width = y.shape
+    _, channels, height, width = y.shape
     place = (*_starts(height, width, rate), rate, height, width, channels, planes.plane)
-    spread(kernel, *arrays, *place, images=images, channels=channels)
+    # tiles overlap where they are added to the map that they came from
+    by: Literal["rows", "channels"] = "channels" if kernel is tiles.input_tiles_adjoint else "rows"
+    spread(kernel, *arrays, *place, planes.rows[0], rows=planes.rows, channels=channels, by=by)
 
 
-def _tiles_of(x: Tensor, rate: int) -> Planes:
+def _tiles_of(x: Tensor, rate: int, rows: tuple[int, int]) -> Planes:
     """Bring a map to points."""
-    planes = Planes("inputs", _rows(x.shape, rate), x.shape[1])
-    _spread(tiles.input_tiles, _flat(x), planes.flat, y=x, rate=rate, planes=planes)
+    planes = Planes("inputs", rows, x.shape[1])
+    _run(tiles.input_tiles, _flat(x), planes.flat, y=x, rate=rate, planes=planes)
     return planes
 
 
@@ -140,6 +145,13 @@ def _points(weight: Tensor) -> Tensor:
     outputs, inputs = weight.shape[:2]
     taps = weight.detach().permute(2, 3, 1, 0).reshape(9, inputs * outputs)
     return (_FILTERS @ taps).view(36, inputs, outputs)
+
+
+def _filters(points: Tensor) -> Tensor:
+    """Bring the gradient at points (36, C, K) to that of filters: (K, C, 3, 3)."""
+    _, inputs, outputs = points.shape
+    taps = (_FILTERS.T @ points.flatten(1)).view(3, 3, inputs, outputs)
+    return taps.permute(3, 2, 0, 1).contiguous()
 
 
 def _map_like(x: Tensor, channels: int) -> Tensor:

@@ -1,5 +1,7 @@
 """Winograd's and the taps' convolutions against torch's own in double precision."""
 
+from typing import Literal
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from replication.models.convolve.scratch import shares
+from replication.models.convolve import scratch
+from replication.models.convolve.scratch import CHUNK, chunks, shares
 from replication.models.convolve.taps import taps
 from replication.models.convolve.winograd import winograd
 
@@ -44,7 +47,8 @@ def compare(way: object, given_: tuple[Tensor, ...], rate: int) -> None:
 SIDES = st.integers(1, 23)
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("chunk", [CHUNK, 20_000])
+@settings(max_examples=30, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 3), st.sampled_from([8, 24, 72]), SIDES, SIDES),
     outputs=st.sampled_from([8, 40]),
@@ -52,9 +56,11 @@ SIDES = st.integers(1, 23)
     seed=st.integers(0, 9),
 )
 def test_winograd_is_the_same_convolution(
-    size: tuple[int, int, int, int], outputs: int, rate: int, seed: int
+    chunk: int, size: tuple[int, int, int, int], outputs: int, rate: int, seed: int
 ) -> None:
-    compare(winograd, draw(size, outputs, 3, seed), rate)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scratch, "CHUNK", chunk)
+        compare(winograd, draw(size, outputs, 3, seed), rate)
 
 
 @settings(max_examples=40, deadline=None)
@@ -124,10 +130,27 @@ def test_threads_change_no_bit_and_two_convolutions_share_the_memory(
         assert torch.equal(one, other)
 
 
-@given(images=st.integers(1, 7), blocks=st.integers(1, 80), threads=st.integers(2, 64))
-def test_shares_are_disjoint_and_whole(images: int, blocks: int, threads: int) -> None:
-    channels = 8 * blocks
-    parts = shares(images, channels, threads)
-    met = [(n, c) for n0, n1, c0, c1 in parts for n in range(n0, n1) for c in range(c0, c1)]
-    assert sorted(met) == [(n, c) for n in range(images) for c in range(channels)]
-    assert len(parts) >= min(threads, images * blocks)
+@given(
+    first=st.integers(0, 9),
+    rows=st.integers(1, 300),
+    blocks=st.integers(1, 80),
+    threads=st.integers(1, 64),
+    by=st.sampled_from(["rows", "channels"]),
+)
+def test_shares_are_disjoint_and_whole(
+    first: int, rows: int, blocks: int, threads: int, by: Literal["rows", "channels"]
+) -> None:
+    parts = shares((first, first + rows), 8 * blocks, threads, by=by)
+    met = [(n, c) for n0, n1, c0, c1 in parts for n in range(n0, n1) for c in range(c0, c1, 8)]
+    assert sorted(met) == [
+        (n, c) for n in range(first, first + rows) for c in range(0, 8 * blocks, 8)
+    ]
+    assert len(parts) == min(threads, rows if by == "rows" else blocks)
+
+
+@given(rows=st.integers(1, 10**6), channels=st.integers(1, 4096))
+def test_chunks_are_all_rows_in_memory_that_does_not_grow(rows: int, channels: int) -> None:
+    ranges = chunks(rows, channels)
+    assert [first for first, _ in ranges] == [0, *(end for _, end in ranges[:-1])]
+    assert ranges[-1][1] == rows
+    assert max((end - first) * channels * 144 for first, end in ranges) <= CHUNK + channels * 144
