@@ -27,9 +27,10 @@ lint: $(READY) ## style and types
 	ruff format --check .
 	mypy
 
-bench: data ## one real-size update of every run, training, loading, testing, the trimap, both CRF engines (hours)
+bench: data ## one real-size update of every run, training, convolutions, loading, testing, trimap, CRF engines (hours)
 	python benchmarks/one_update.py
 	python benchmarks/training.py
+	python benchmarks/convolution.py
 	python benchmarks/loading.py
 	python benchmarks/inference.py
 	python benchmarks/trimap.py

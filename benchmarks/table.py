@@ -8,7 +8,7 @@ from typing import Any
 RESULTS = Path(__file__).resolve().parent / "results"
 # What a row is of: a new row takes the place of the old one that agrees in these.
 KEYS = (
-    *("run", "profile", "crop", "batch", "micro_batch", "way", "rescale", "test_size"),
+    *("run", "profile", "crop", "batch", "micro_batch", "way", "rescale", "test_size", "layer"),
     *("images_of", "source", "data", "allocator", "processes"),
 )
 

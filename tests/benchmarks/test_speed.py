@@ -40,6 +40,23 @@ def rows(
         return list(csv.DictReader(stream))
 
 
+def test_convolutions_at_toy_size(tmp_path: Path) -> None:
+    out = tmp_path / "convolution.csv"
+    named = ["conv4_1", "fc6 3x3 rate 12"]
+    options = ["--crop", "33", "--batch", "1", "--rounds", "2"]
+    found = rows("convolution.py", out, *named, *options, device=None)
+    assert [(row["layer"], row["way"]) for row in found] == [
+        (layer, way) for layer in named for way in ("direct", "taps", "winograd")
+    ]
+    for row in found:
+        assert float(row["seconds"]) > 0
+        if row["way"] == "direct":
+            assert (row["ratio"], row["multiplications"], row["seconds_of_one"]) == ("1.0",) * 3
+        assert row["chosen"] == str(row["way"] == "direct")  # so small
+    # 5 x 5 positions at rate 12 meet the middle tap alone
+    assert float(found[4]["multiplications"]) == pytest.approx(1 / 9, abs=1e-3)
+
+
 def test_training_at_toy_size(tmp_path: Path) -> None:
     out = tmp_path / "training.csv"
     runs = ["poly_b10_20k", "resnet_msc_coco_aug_aspp"]
