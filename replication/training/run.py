@@ -227,6 +227,7 @@ def _quiet() -> None:
         ".*Grad strides do not match bucket view strides.*",  # of 1x1 filters, whose bytes agree
         ".*grad attribute of a Tensor that is not a leaf.*",  # torch.compile's own look at an input
         ".*does not have many workers.*",
+        ".*`srun` command is available.*",  # one process is right there, too: docs/scale.md
         ".*Consider setting `persistent_workers.*",
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
     ):

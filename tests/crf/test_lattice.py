@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 from scipy import special
 
+from replication import kernels
 from replication.crf import dense, lattice
 from replication.crf.engine import engine_version, mean_field
 from replication.crf.parameters import PRESETS, CrfParameters, Normalization
@@ -288,11 +289,12 @@ def test_huge_weights_do_not_overflow(weight: float, normalization: Normalizatio
 
 
 def test_a_missing_numba_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("replication.crf.lattice.")]:
+    places = ("replication.crf.lattice.", "replication.kernels.")
+    for name in [name for name in sys.modules if name.startswith(places)]:
         if not name.endswith(".result"):
             monkeypatch.delitem(sys.modules, name)
-    for name in ("compiled", "meanfield"):
-        monkeypatch.delattr(lattice, name, raising=False)
+    for package, name in ((lattice, "meanfield"), (kernels, "compiled")):
+        monkeypatch.delattr(package, name, raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
     unary, image = random_scene((4, 5), 2)
     with pytest.raises(ReplicationError, match="pip install numba") as caught:

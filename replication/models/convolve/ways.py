@@ -1,5 +1,7 @@
 """Which way to compute a convolution: counted in multiplications, weighed by measured speed."""
 
+from functools import cache
+from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 Way = Literal["direct", "winograd", "taps"]
@@ -69,9 +71,16 @@ def multiplications(shape: Shape) -> dict[Way, int]:
     return counts
 
 
+@cache
+def _numba_is_here() -> bool:
+    return find_spec("numba") is not None
+
+
 def choose_way(shape: Shape) -> Way:
-    """Return the way that should take least time."""
+    """Return the way that should take least time; without numba, one that needs it not."""
     counts = multiplications(shape)
+    if not _numba_is_here():
+        counts.pop("winograd", None)
     if counts["direct"] < LEAST:
         return "direct"
     weights: dict[Way, float] = {"direct": 1.0, "winograd": WINOGRAD, "taps": TAPS}

@@ -58,6 +58,12 @@ def test_ways_of_known_layers(layer: str, shape: Shape, way: str) -> None:
     assert choose_way(shape) == way, layer
 
 
+def test_without_numba_there_is_no_winograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "_numba_is_here", lambda: False)
+    assert choose_way(Shape(6, 27, 27, 512, 512, 3, 1)) == "direct"
+    assert choose_way(Shape(6, 27, 27, 512, 512, 3, 12)) == "taps"
+
+
 def layer(**settings: object) -> Conv2d:
     torch.manual_seed(0)
     return Conv2d(8, 16, **({"kernel_size": 3, "padding": 1} | settings))  # type: ignore[arg-type]
