@@ -9,9 +9,10 @@ Way = Literal["direct", "winograd", "taps"]
 # Fewer multiplications than this take some milliseconds: nothing is gained by another way.
 LEAST = 2**29
 # What a multiplication takes, over one of torch's own convolution (oneDNN, forward and backward),
-# measured on two AVX2 cores: matrix products are that much slower or faster, Winograd's transforms
-# included.
-WINOGRAD, TAPS = 2.0, 1.35
+# measured on two AVX2 cores (benchmarks/convolution.py): Winograd's transforms included, and of
+# taps that the map of outputs is read and written for each, which counts like more inputs.
+WINOGRAD = 2.0
+TAPS, MORE_INPUTS = 1.25, 64
 
 
 class Shape(NamedTuple):
@@ -83,5 +84,9 @@ def choose_way(shape: Shape) -> Way:
         counts.pop("winograd", None)
     if counts["direct"] < LEAST:
         return "direct"
-    weights: dict[Way, float] = {"direct": 1.0, "winograd": WINOGRAD, "taps": TAPS}
+    weights: dict[Way, float] = {
+        "direct": 1.0,
+        "winograd": WINOGRAD,
+        "taps": TAPS * (1 + MORE_INPUTS / shape.inputs),
+    }
     return min(counts, key=lambda way: counts[way] * weights[way])

@@ -89,6 +89,7 @@ def test_whatever_the_way_it_is_torchs_convolution(
     settings: dict[str, object], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ways, "LEAST", 0)
+    monkeypatch.setattr(ways, "MORE_INPUTS", 0)
     ours, x = layer(**settings), torch.randn(2, 8, 14, 15)
     assert ours.way(x, ours.weight) == way
     theirs = nn.Conv2d(8, 16, **({"kernel_size": 3, "padding": 1} | settings))  # type: ignore[arg-type]
