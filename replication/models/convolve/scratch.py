@@ -27,7 +27,8 @@ class _Buffers(threading.local):
     def get(self, name: str, length: int) -> Tensor:
         if name not in self.held or len(self.held[name]) < length:
             self.held.pop(name, None)  # before the larger one is asked for
-            self.held[name] = torch.empty(length)
+            with torch.inference_mode(False):  # training may follow scoring
+                self.held[name] = torch.empty(length)
         return self.held[name]
 
 

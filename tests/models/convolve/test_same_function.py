@@ -130,6 +130,21 @@ def test_threads_change_no_bit_and_two_convolutions_share_the_memory(
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("way", [winograd, taps])
+def test_training_follows_scoring_in_one_process(
+    way: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory that scoring asked for, under inference mode, serves training as well."""
+    assert callable(way)
+    monkeypatch.setattr(scratch, "_buffers", scratch._Buffers())
+    x, weight, bias = draw((2, 16, 40, 40), 16, 3, 0)
+    with torch.inference_mode():
+        scored = way(x, weight, bias, 1)
+    compare(way, (x, weight, bias), 1)
+    with torch.inference_mode():
+        assert torch.equal(way(x, weight, bias, 1), scored)
+
+
 @given(
     first=st.integers(0, 9),
     rows=st.integers(1, 300),
