@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -54,9 +55,10 @@ class Planes:
         self.matrices = whole.as_strided((36, count, channels), (self.plane, channels, 1))
 
 
-def product_buffer(rows: int, channels: int) -> Tensor:
-    """Return a matrix (rows, channels) float32 that lasts until the next call."""
-    return _buffers.get("product", rows * channels)[: rows * channels].view(rows, channels)
+def buffer(name: str, *size: int) -> Tensor:
+    """Return an array of a size, float32 and not filled, that lasts until the next of its name."""
+    length = prod(size)
+    return _buffers.get(name, length)[:length].view(size)
 
 
 def chunks(rows: int, channels: int) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from replication.models.convolve.scratch import product_buffer
+from replication.models.convolve.scratch import buffer
 from replication.models.convolve.ways import Shape, overlap
 
 
@@ -49,7 +49,7 @@ def _part(of: Tensor, where: tuple[slice, slice]) -> Tensor:
 def _add(to: Tensor, where: tuple[slice, slice], a: Tensor, b: Tensor) -> None:
     """Add the product of two matrices to a part of a map (B, h, w, C)."""
     part = to[:, where[0], where[1]]
-    part += torch.mm(a, b, out=product_buffer(len(a), b.shape[1])).view(part.shape)
+    part += torch.mm(a, b, out=buffer("product", len(a), b.shape[1])).view(part.shape)
 
 
 def _by_tap(weight: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from replication.kernels import winograd as tiles
 from replication.kernels.compiled import prepare
-from replication.models.convolve.scratch import Planes, chunks, spread
+from replication.models.convolve.scratch import Planes, buffer, chunks, spread
 from replication.models.convolve.ways import tile_starts
 
 # G of Lavin and Gray's section 4.3: filters to points.
@@ -45,7 +45,7 @@ class _Winograd(torch.autograd.Function):
         shift, flat = bias.detach().numpy(), _flat(y)
         for rows in _chunks(x, outputs, rate):
             products = Planes("outputs", rows, outputs)
-            torch.bmm(_tiles_of(x, rate, rows).matrices, points, out=products.matrices)
+            torch.bmm(_tiles_of(x, rate, rows).matrices, points.mT, out=products.matrices)
             _run(tiles.output_map, products.flat, flat, shift, y=y, rate=rate, planes=products)
         return y
 
@@ -56,18 +56,21 @@ class _Winograd(torch.autograd.Function):
         outputs, inputs = weight.shape[:2]
         dy = dy.contiguous(memory_format=torch.channels_last)
         dx = _map_like(x, inputs).zero_() if ctx.needs_input_grad[0] else None
-        d_points = torch.zeros(36, inputs, outputs) if ctx.needs_input_grad[1] else None
-        back = _points(weight).mT if dx is not None else None
+        d_points = buffer("d_points", 36, outputs, inputs) if ctx.needs_input_grad[1] else None
+        points = _points(weight) if dx is not None else None
         of = {"rate": ctx.rate}
         for rows in _chunks(x, outputs, ctx.rate):
             gradients = Planes("outputs", rows, outputs)
             _run(tiles.output_map_adjoint, _flat(dy), gradients.flat, y=dy, planes=gradients, **of)
             if d_points is not None:  # the tiles again: kept, they would be 2.25 maps
-                d_points.baddbmm_(_tiles_of(x, ctx.rate, rows).matrices.mT, gradients.matrices)
+                pair = gradients.matrices.mT, _tiles_of(x, ctx.rate, rows).matrices
+                d_points.baddbmm_(
+                    *pair, beta=min(1, rows[0])
+                )  # the first takes what was there away
             if dx is not None:
-                assert back is not None
+                assert points is not None
                 d_tiles = Planes("inputs", rows, inputs)
-                torch.bmm(gradients.matrices, back, out=d_tiles.matrices)
+                torch.bmm(gradients.matrices, points, out=d_tiles.matrices)
                 _run(tiles.input_tiles_adjoint, d_tiles.flat, _flat(dx), y=dx, planes=d_tiles, **of)
         return (
             dx,
@@ -141,17 +144,16 @@ def _tiles_of(x: Tensor, rate: int, rows: tuple[int, int]) -> Planes:
 
 
 def _points(weight: Tensor) -> Tensor:
-    """Bring filters (K, C, 3, 3) to points: (36, C, K)."""
-    outputs, inputs = weight.shape[:2]
-    taps = weight.detach().permute(2, 3, 1, 0).reshape(9, inputs * outputs)
-    return (_FILTERS @ taps).view(36, inputs, outputs)
+    """Bring filters (K, C, 3, 3) to points: (36, K, C), which last until the next ones."""
+    points = buffer("points", 36, *weight.shape[:2])
+    torch.mm(_FILTERS, weight.detach().permute(2, 3, 0, 1).reshape(9, -1), out=points.flatten(1))
+    return points
 
 
 def _filters(points: Tensor) -> Tensor:
-    """Bring the gradient at points (36, C, K) to that of filters: (K, C, 3, 3)."""
-    _, inputs, outputs = points.shape
-    taps = (_FILTERS.T @ points.flatten(1)).view(3, 3, inputs, outputs)
-    return taps.permute(3, 2, 0, 1).contiguous()
+    """Bring the gradient at points (36, K, C) to that of filters: (K, C, 3, 3)."""
+    taps = (_FILTERS.T @ points.flatten(1)).view(3, 3, *points.shape[1:])
+    return taps.permute(2, 3, 0, 1).contiguous()
 
 
 def _map_like(x: Tensor, channels: int) -> Tensor:
