@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from replication.models.convolve import Conv2d
+from replication.models.dropout import Dropout
 from replication.settings import Head
 
 
@@ -42,10 +43,10 @@ class Branch(nn.Sequential):
         super().__init__()
         self.fc6 = Conv2d(in_channels, mid, head.kernel, padding=padding, dilation=rate)
         self.relu6 = nn.ReLU(inplace=True)
-        self.drop6 = nn.Dropout(head.dropout)
+        self.drop6 = Dropout(head.dropout)
         self.fc7 = Conv2d(mid, mid, 1)
         self.relu7 = nn.ReLU(inplace=True)
-        self.drop7 = nn.Dropout(head.dropout)
+        self.drop7 = Dropout(head.dropout)
         self.fc8 = Conv2d(mid, num_classes, 1)
 
 

@@ -1,4 +1,4 @@
-"""torch's convolution layer, which chooses a faster way on a CPU in 32 bits."""
+"""torch's convolution layer, which chooses a faster way on a CPU."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ class Conv2d(nn.Conv2d):
     """A convolution: torch's own but where another way to the same result is faster.
 
     Parameters, names and arguments are torch's. On devices other than a CPU, in other precisions
-    than float32, under autocast and under torch.compile it is torch's own.
+    than float32 and autocast to bfloat16, and under torch.compile it is torch's own.
     """
 
     most = 2**26  # weights that torch's own way convolves at once on a CPU
@@ -25,7 +25,9 @@ class Conv2d(nn.Conv2d):
         if way == "taps":
             from replication.models.convolve.taps import taps
 
-            return taps(input, weight, bias, self.dilation[0])
+            dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
+            shift = None if bias is None else bias.to(dtype)
+            return taps(input.to(dtype), weight.to(dtype), shift, self.dilation[0])
         if weight.device.type == "cpu" and weight.numel() > self.most:
             return self._in_parts(input, weight, bias)
         result: Tensor = super()._conv_forward(input, weight, bias)
@@ -35,10 +37,16 @@ class Conv2d(nn.Conv2d):
         """Return how a map (B, C, h, w) is convolved."""
         kernel, rate = self.kernel_size[0], self.dilation[0]
         reach = rate * (kernel - 1)
+        half = torch.is_autocast_enabled("cpu")
+        if half:  # torch's own is as fast where nothing is learned
+            bfloat16 = torch.get_autocast_dtype("cpu") == torch.bfloat16
+            fits = bfloat16 and torch.is_grad_enabled() and input.dtype != torch.float64
+        else:
+            fits = input.dtype == torch.float32
         ours = (
-            input.device.type == weight.device.type == "cpu"
-            and input.dtype == weight.dtype == torch.float32
-            and not torch.is_autocast_enabled("cpu")
+            fits
+            and input.device.type == weight.device.type == "cpu"
+            and weight.dtype == torch.float32
             and not torch.compiler.is_compiling()
             and self.groups == 1
             and self.stride == (1, 1)
@@ -51,7 +59,9 @@ class Conv2d(nn.Conv2d):
         if not ours:
             return "direct"
         images, inputs, height, width = input.shape
-        return choose_way(Shape(images, height, width, inputs, len(weight), kernel, rate))
+        return choose_way(
+            Shape(images, height, width, inputs, len(weight), kernel, rate), half=half
+        )
 
     def _in_parts(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Compute the outputs in parts.

@@ -25,11 +25,13 @@ class _Buffers(threading.local):
     def __init__(self) -> None:
         self.held: dict[str, Tensor] = {}
 
-    def get(self, name: str, length: int) -> Tensor:
-        if name not in self.held or len(self.held[name]) < length:
+    def get(self, name: str, length: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        held = self.held.get(name)
+        if held is None or len(held) < length or held.dtype != dtype:
+            del held
             self.held.pop(name, None)  # before the larger one is asked for
             with torch.inference_mode(False):  # training may follow scoring
-                self.held[name] = torch.empty(length)
+                self.held[name] = torch.empty(length, dtype=dtype)
         return self.held[name]
 
 
@@ -55,10 +57,10 @@ class Planes:
         self.matrices = whole.as_strided((36, count, channels), (self.plane, channels, 1))
 
 
-def buffer(name: str, *size: int) -> Tensor:
-    """Return an array of a size, float32 and not filled, that lasts until the next of its name."""
+def buffer(name: str, *size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return an array of a size, not filled, that lasts until the next of its name."""
     length = prod(size)
-    return _buffers.get(name, length)[:length].view(size)
+    return _buffers.get(name, length, dtype)[:length].view(size)
 
 
 def chunks(rows: int, channels: int) -> list[tuple[int, int]]:

@@ -77,10 +77,13 @@ def _numba_is_here() -> bool:
     return find_spec("numba") is not None
 
 
-def choose_way(shape: Shape) -> Way:
-    """Return the way that should take least time; without numba, one that needs it not."""
+def choose_way(shape: Shape, *, half: bool = False) -> Way:
+    """Return the way that should take least time; without numba, one that needs it not.
+
+    In bfloat16 (``half``) Winograd's points would lose what bfloat16 has not to lose.
+    """
     counts = multiplications(shape)
-    if not _numba_is_here():
+    if half or not _numba_is_here():
         counts.pop("winograd", None)
     if counts["direct"] < LEAST:
         return "direct"

@@ -77,6 +77,32 @@ def test_taps_are_the_same_convolution(
     compare(taps, draw(size, outputs, kernel, seed), rate)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 3), st.integers(1, 9), SIDES, SIDES),
+    outputs=st.integers(1, 9),
+    fc6=st.sampled_from([(7, 4), (4, 4), (4, 8), (3, 12), (3, 24), (3, 1), (1, 1)]),
+    seed=st.integers(0, 9),
+)
+def test_taps_in_bfloat16_are_the_same_convolution(
+    size: tuple[int, int, int, int], outputs: int, fc6: tuple[int, int], seed: int
+) -> None:
+    """Of what bfloat16 holds, against double precision: off by a few of its 2^-8."""
+    kernel, rate = fc6
+    halves = [each.bfloat16() for each in draw(size, outputs, kernel, seed)]
+    ours = [each.clone().requires_grad_() for each in halves]
+    theirs = [each.double().requires_grad_() for each in halves]
+    y = taps(*ours, rate)
+    expected = F.conv2d(*theirs, padding=rate * (kernel - 1) // 2, dilation=rate)
+    towards = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).bfloat16()
+    got = [y, *torch.autograd.grad(y, ours, towards)]
+    asked = [expected, *torch.autograd.grad(expected, theirs, towards.double())]
+    for one, other in zip(got, asked, strict=True):
+        assert one.dtype == torch.bfloat16
+        scale = max(1.0, float(other.detach().abs().max()))
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=2**-6 * scale)
+
+
 @pytest.mark.parametrize("way", [winograd, taps])
 def test_maps_lie_in_memory_as_they_may(way: object) -> None:
     assert callable(way)

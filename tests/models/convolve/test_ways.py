@@ -102,9 +102,31 @@ def test_other_precisions_are_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, x = layer(), torch.randn(2, 8, 14, 15)
     assert ours.double().way(x.double(), ours.weight) == "direct"
     ours.float()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.float16):
         assert ours.way(x, ours.weight) == "direct"
     assert ours.to("meta").way(x.to("meta"), ours.weight) == "direct"
+
+
+def test_what_is_learned_from_in_bfloat16_goes_by_taps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "LEAST", 0)
+    monkeypatch.setattr(ways, "MORE_INPUTS", 0)
+    ours, x = layer(padding=12, dilation=12), torch.randn(2, 8, 14, 15)
+    theirs = nn.Conv2d(8, 16, 3, padding=12, dilation=12)
+    theirs.load_state_dict(ours.state_dict())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ours.way(x, ours.weight) == ours.way(x.bfloat16(), ours.weight) == "taps"
+        assert layer().way(x, layer().weight) == "direct"  # never Winograd's
+        with torch.no_grad():
+            assert ours.way(x, ours.weight) == "direct"
+        got, expected = ours(x), theirs(x)
+    assert got.dtype == torch.bfloat16
+    torch.testing.assert_close(got, expected, rtol=0, atol=0.02)
+    towards = torch.randn(got.shape).bfloat16()
+    gradients = torch.autograd.grad(got, [*ours.parameters()], towards)
+    asked = torch.autograd.grad(expected, [*theirs.parameters()], towards)
+    for one, other in zip(gradients, asked, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, rtol=0, atol=2**-6 * float(other.abs().max()))
 
 
 def test_small_ones_are_torchs() -> None:
