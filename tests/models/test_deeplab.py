@@ -171,6 +171,21 @@ def test_without_fc6_in_the_file_it_is_gaussian() -> None:
     assert branch.fc6.weight.std().item() == pytest.approx(0.005, rel=0.05)
 
 
+@pytest.mark.parametrize("run", ["fov_4x4_r4", "fov_7x7_r4", "aspp_l"])
+def test_without_fc6_in_the_file_every_head_gives_fc8_as_much(run: str) -> None:
+    """The sum of squared responses of fc7, beside LargeFOV's, on features away from the borders."""
+
+    def squares(run: str) -> float:
+        model = build(plan(run, width=0.25, fc_std=0.005), 5, made_up(width=0.25, fc=False), seed=0)
+        branch = branches(model.eval())[0]
+        features = torch.rand(1, 128, 31, 31, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            responses: Tensor = branch.relu7(branch.fc7(branch.relu6(branch.fc6(features))))
+        return float(responses[..., 12:-12, 12:-12].square().sum(1).mean())
+
+    assert squares(run) == pytest.approx(squares("fov_3x3_r12"), rel=0.3)
+
+
 @pytest.mark.parametrize("fc", [True, False])
 def test_the_seed_decides_and_nothing_else_does(fc: bool) -> None:
     def state(seed: int) -> dict[str, Tensor]:
