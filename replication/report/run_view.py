@@ -24,7 +24,7 @@ _LONGEST = 12  # values of a list that are printed
 _DASH = "–"
 _UNKNOWN = "not recorded"
 # Said once for the whole result.
-_SAID = ("configuration", "environment", "run", "profile", "seed")
+_SAID = ("configuration", "curve", "environment", "run", "profile", "seed")
 
 Lines = list[tuple[str, str]]
 

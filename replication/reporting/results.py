@@ -62,14 +62,30 @@ class Evaluation(_Open):
         return self.trimap.miou[self.trimap.width.index(NEAR)]
 
 
+class Curve(_Open):
+    """A learning curve: loss and base learning rate at so many updates."""
+
+    step: Annotated[list[int], Field(min_length=1)]
+    loss: list[float]
+    lr: list[float]
+
+    @model_validator(mode="after")
+    def _one_value_a_step(self) -> "Curve":
+        if not len(self.step) == len(self.loss) == len(self.lr):
+            counts = f"{len(self.loss)} losses, {len(self.lr)} rates"
+            raise ValueError(f"a curve of {len(self.step)} steps has {counts}")
+        return self
+
+
 class Training(_Open):
-    """What one training took."""
+    """What one training took; results of before curves were kept have none."""
 
     seconds: float
     images_per_second: Annotated[float, Field(gt=0)]
     updates: int
     device: str
     precision: str
+    curve: Curve | None = None
 
 
 class SeedResult(_Open):

@@ -16,6 +16,7 @@ def evaluate(settings: Settings, run: str) -> None:
     """Measure every seed before and after the CRF: scores/, refined/ -> results/, metrics/."""
     import numpy as np
 
+    from replication.evaluation.curve import read_curve
     from replication.evaluation.image_counts import ImageCounts, write_image_counts
     from replication.evaluation.run import evaluate_seed
     from replication.provenance import environment, sha256_file
@@ -34,6 +35,7 @@ def evaluate(settings: Settings, run: str) -> None:
     for seed in settings.seeds(run):
         places = {kind: settings.place(kind, run, seed) for kind in ("runs", "scores", "refined")}
         trained = read_record(places["runs"] / "train.json")
+        curve = read_curve(places["runs"] / "curve.tsv")
         refined = read_record(places["refined"] / "refine.json")
         choice = refined.get("choice", {})
         left_out = set(choice["images"]) if choice.get("left_out") else set()
@@ -53,7 +55,7 @@ def evaluate(settings: Settings, run: str) -> None:
             {
                 "seed": seed,
                 **evaluation.measured,
-                "train": trained,
+                "train": trained | {"curve": curve},
                 "score": read_record(places["scores"] / "score.json")
                 | {"scores_sha256": sha256_folder(places["scores"], SCORE_FILES)},
                 "refine": refined,

@@ -51,6 +51,8 @@ def settings(tmp_path: Path, write_dataset: Callable[..., DataSet]) -> Settings:
             ("refined", "refine.json", {}),
         ):
             (settings.place(kind, RUN, seed) / name).write_text(json.dumps(record))
+        curve = settings.place("runs", RUN, seed) / "curve.tsv"
+        curve.write_text(f"step\tloss\tlr\n10\t3.5\t0.001\n20\t2.{seed}\t0.0005\n")
     return settings
 
 
@@ -62,6 +64,8 @@ def test_tables_bootstrap_from_what_the_stage_leaves(settings: Settings, tmp_pat
     seeds = json.loads((results / f"{RUN}.json").read_text())["seeds"]
     assert [seed["seed"] for seed in seeds] == [0, 3]
     for seed in seeds:
+        curve = {"step": [10, 20], "loss": [3.5, float(f"2.{seed['seed']}")], "lr": [0.001, 0.0005]}
+        assert seed["train"]["curve"] == curve
         assert len(seed["before"]["trimap"]["miou"]) == len(seed["after"]["trimap"]["width"]) == 40
     for kind in ("scores", "refined", "datasets"):
         shutil.rmtree(settings.place(kind))

@@ -1,6 +1,9 @@
 """Learning curves from made-up runs."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,44 +12,49 @@ import torch
 from PIL import Image
 
 from replication.errors import ReplicationError
+from replication.evaluation.curve import read_curve
 from replication.reporting.context import Context
-from replication.reporting.curves import learning_curves, make, read_curve, smooth
+from replication.reporting.curves import learning_curves, make, smooth
+from replication.reporting.results import Curve
 from replication.settings import MultiScale
 from replication.training.callbacks import LOG_EVERY
 from replication.training.terms import term_labels
 
 
-def _curve(path: Path, loss: float = 3.0) -> None:
-    path.parent.mkdir(parents=True)
+def curve(loss: float = 3.0) -> Curve:
     steps = np.arange(10, 210, 10)
-    table = pd.DataFrame({"step": steps, "loss": loss * np.exp(-steps / 90), "lr": 0.01 / steps})
-    table.to_csv(path, sep="\t", index=False)
+    falling = (loss * np.exp(-steps / 90)).tolist()
+    return Curve(step=steps.tolist(), loss=falling, lr=(0.01 / steps).tolist())
+
+
+def write(path: Path, curve: Curve) -> None:
+    path.parent.mkdir(parents=True)
+    pd.DataFrame(curve.model_dump()).to_csv(path, sep="\t", index=False)
 
 
 def test_draws_what_there_is(tmp_path: Path) -> None:
-    runs = tmp_path / "runs" / "demo"
-    for name in ("fov_3x3_r12/seed_0", "fov_3x3_r12/seed_1", "aspp_l/seed_0", "mine/seed_0"):
-        _curve(runs / name / "curve.tsv")
-    (runs / "aspp_s" / "seed_0").mkdir(parents=True)  # begun, nothing written yet
-    written = learning_curves(runs, tmp_path / "curves", profile="demo")
+    curves = {"fov_3x3_r12": [curve(), curve(2.0)], "aspp_l": [curve()], "mine": [curve()]}
+    written = learning_curves(curves, tmp_path / "curves", profile="demo")
     assert [p.name for p in written] == ["curves.png", "curves.pdf"]
     with Image.open(written[0]) as image:
         assert image.width > 1000
         assert image.height > 1000  # rows for tables 1, 2, 3 and for the run of no table
+    again = learning_curves(curves, tmp_path / "again", profile="demo")
+    assert [p.read_bytes() for p in written] == [p.read_bytes() for p in again]
 
 
 @pytest.mark.parametrize(
     ("runs", "ramps", "sums"),
     [
         (["fov_3x3_r12", "resnet_msc"], True, True),
-        (["poly_b10_20k", "resnet_plain", "of_another_time"], False, False),
+        (["poly_b10_20k", "resnet_plain"], False, False),
     ],
 )
 def test_the_caption_says_what_the_lines_do_not(
     context: Context, runs: list[str], *, ramps: bool, sums: bool
 ) -> None:
     for run in runs:
-        _curve(context.place("runs", run) / "curve.tsv")
+        write(context.place("runs", run) / "curve.tsv", curve())
     caption = make(context).caption
     assert "every ten updates" in caption
     assert LOG_EVERY == 10
@@ -58,28 +66,41 @@ def test_the_caption_says_what_the_lines_do_not(
     assert len(terms) == len(scales.scales) + 1 == 4
 
 
-def test_a_diverged_run_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
-    path = tmp_path / "runs" / "aspp_l" / "seed_0" / "curve.tsv"
-    path.parent.mkdir(parents=True)
-    path.write_text("step\tloss\tlr\n10\t3\t0.1\n20\tinf\t0.1\n30\t\t0.1\n")
-    written = learning_curves(tmp_path / "runs", tmp_path / "out", profile="demo")
-    again = learning_curves(tmp_path / "runs", tmp_path / "again", profile="demo")
-    assert [p.read_bytes() for p in written] == [p.read_bytes() for p in again]
+def test_a_result_has_its_curves_where_the_run_is_not(
+    context: Context, make_result: Callable[..., dict[str, Any]]
+) -> None:
+    """A result of two seeds, an older one without a curve, and a run that nothing evaluates."""
+    results = context.settings.place("results")
+    results.mkdir(parents=True, exist_ok=True)
+    both = make_result("aspp_l", before=(40, 41), after=(42, 43), speeds=(1, 1))
+    for seed in both["seeds"]:
+        seed["train"]["curve"] = curve().model_dump()
+    for result in (both, make_result("aspp_s")):
+        (results / f"{result['run']}.json").write_text(json.dumps(result))
+    write(context.place("runs", "resnet_coco") / "curve.tsv", curve())
+    made = make(context)
+    assert made.runs == ("aspp_l", "resnet_coco")
+    assert made.files == (
+        "results/demo/aspp_l.json",
+        "runs/demo/resnet_coco/seed_0/curve.tsv",
+    )
 
 
-def test_no_run_is_an_error(tmp_path: Path) -> None:
+def test_no_run_is_an_error(context: Context) -> None:
     with pytest.raises(ReplicationError, match="train a run first"):
-        learning_curves(tmp_path, tmp_path / "out", profile="demo")
+        make(context)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "No columns"),
+        ("", "no line"),
         ("step\tloss\tlr\n", "no line"),
         ("step\tloss\n1\t2\n", "lr"),
         ("step,loss,lr\n1,2,3\n", "step"),
         ("step\tloss\tlr\n1\tlow\t3\n", "low"),
+        ("step\tloss\tlr\n1\t2\n", "no learning curve"),
+        ("step\tloss\tlr\n1\tinf\t3\n", "inf is no finite number"),
     ],
 )
 def test_broken_curves_are_named(tmp_path: Path, text: str, said: str) -> None:
@@ -89,6 +110,11 @@ def test_broken_curves_are_named(tmp_path: Path, text: str, said: str) -> None:
         read_curve(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert said in str(caught.value)
+
+
+def test_a_curve_has_a_loss_for_every_step() -> None:
+    with pytest.raises(ValueError, match="a curve of 2 steps has 1 losses, 2 rates"):
+        Curve(step=[1, 2], loss=[1], lr=[1, 2])
 
 
 def test_smoothing_keeps_a_constant_and_starts_at_the_first_value() -> None:

@@ -83,6 +83,7 @@ def root(tmp_path: Path, write_dataset: Callable[..., DataSet]) -> Path:
         ("refined", "refine.json", refine),
     ):
         (place[kind] / name).write_text(json.dumps(record))
+    (place["runs"] / "curve.tsv").write_text("step\tloss\tlr\n1\t3\t0.001\n")
     stages.evaluate(settings, RUN)
     return tmp_path
 
