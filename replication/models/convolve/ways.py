@@ -13,6 +13,7 @@ LEAST = 2**29
 # taps that the map of outputs is read and written for each, which counts like more inputs.
 WINOGRAD = 2.0
 TAPS, MORE_INPUTS = 1.25, 64
+ONE_TAP = 0.85  # of 1 x 1: a matrix product, which oneDNN reaches at a few hundred channels only
 
 
 class Shape(NamedTuple):
@@ -87,9 +88,10 @@ def choose_way(shape: Shape, *, half: bool = False) -> Way:
         counts.pop("winograd", None)
     if counts["direct"] < LEAST:
         return "direct"
+    tap = ONE_TAP if shape.kernel == 1 and not half else TAPS
     weights: dict[Way, float] = {
         "direct": 1.0,
         "winograd": WINOGRAD,
-        "taps": TAPS * (1 + MORE_INPUTS / shape.inputs),
+        "taps": tap * (1 + MORE_INPUTS / shape.inputs),
     }
     return min(counts, key=lambda way: counts[way] * weights[way])
