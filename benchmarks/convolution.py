@@ -1,4 +1,4 @@
-"""A convolution's three ways on a CPU in 32 bits: torch's own, Winograd's, and tap by tap.
+"""A convolution's ways on a CPU in 32 bits: torch's own, Winograd's, Fourier's, and tap by tap.
 
     python benchmarks/convolution.py [LAYER ...] [--crop 321] [--batch 2] [--rounds 5]
 
@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from table import place, put, surroundings
 from torch import Tensor
 
+from replication.models.convolve.fourier import fourier
 from replication.models.convolve.taps import taps
 from replication.models.convolve.ways import Shape, Way, choose_way, multiplications
 from replication.models.convolve.winograd import winograd
@@ -34,7 +35,12 @@ def direct(x: Tensor, weight: Tensor, bias: Tensor, rate: int) -> Tensor:
     return F.conv2d(x, weight, bias, padding=rate * (weight.shape[2] - 1) // 2, dilation=rate)
 
 
-WAYS: dict[Way, Convolution] = {"direct": direct, "winograd": winograd, "taps": taps}
+WAYS: dict[Way, Convolution] = {
+    "direct": direct,
+    "winograd": winograd,
+    "taps": taps,
+    "fourier": fourier,
+}
 
 
 def layers(crop: int, batch: int) -> dict[str, Shape]:
@@ -56,8 +62,8 @@ def layers(crop: int, batch: int) -> dict[str, Shape]:
     }
     for rate in (2, 4, 6, 8, 12, 18, 24):
         found[f"fc6 3x3 rate {rate}"] = shape(8, 512, 1024, rate=rate)
-    for rate in (4, 8):
-        found[f"fc6 4x4 rate {rate}"] = shape(8, 512, 4096, 4, rate)
+    for kernel, rate in ((7, 4), (4, 4), (4, 8)):
+        found[f"fc6 {kernel}x{kernel} rate {rate}"] = shape(8, 512, 4096, kernel, rate)
     return found | {"fc7 of 4,096": shape(8, 4096, 4096, 1), "fc7": shape(8, 1024, 1024, 1)}
 
 

@@ -85,7 +85,15 @@ class Training(_Open):
     updates: int
     device: str
     precision: str
+    threads: Annotated[int, Field(gt=0)] | None = None
     curve: Curve | None = None
+
+    def on(self) -> tuple[str, str]:
+        """Return what the speed depends on: the device, a CPU with its threads; the precision."""
+        if self.device != "cpu" or self.threads is None:
+            return self.device, self.precision
+        count = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.device} with {count}", self.precision
 
 
 class SeedResult(_Open):
@@ -150,7 +158,7 @@ class Result(_Open):
 
     def devices(self) -> set[tuple[str, str]]:
         """Return the (device, precision) pairs that the seeds were trained on."""
-        return {(seed.train.device, seed.train.precision) for seed in self.seeds}
+        return {seed.train.on() for seed in self.seeds}
 
 
 def result_path(results_dir: Path, run: str) -> Path:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from replication.models.convolve.fourier import fourier
 from replication.models.convolve.ways import Shape, Way, choose_way
 
 
@@ -22,6 +23,8 @@ class Conv2d(nn.Conv2d):
             from replication.models.convolve.winograd import winograd  # takes numba
 
             return winograd(input, weight, bias, self.dilation[0])
+        if way == "fourier":
+            return fourier(input, weight, bias, self.dilation[0])
         if way == "taps":
             from replication.models.convolve.taps import taps
 

@@ -70,12 +70,17 @@ class _Taps(torch.autograd.Function):
         if x.dtype == torch.bfloat16:
             reach = -shape.offset(0)
             return F.conv2d(x, weight, bias, padding=reach, dilation=shape.rate)
-        map_, matrices = _last(x), _by_tap(weight)
+        map_, matrices = channels_last(x), _by_tap(weight)
         size = (shape.images, shape.outputs, shape.height, shape.width)
         y = torch.empty(size, memory_format=torch.channels_last)
         y.copy_(bias.detach()[:, None, None].expand(size))
         for tap in _taps(shape):
-            _add(_last(y), tap.outputs, _part(map_, tap.inputs), matrices[tap.row, tap.column].T)
+            _add(
+                channels_last(y),
+                tap.outputs,
+                _part(map_, tap.inputs),
+                matrices[tap.row, tap.column].T,
+            )
         return y
 
     @staticmethod
@@ -83,7 +88,7 @@ class _Taps(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         shape: Shape = ctx.shape
-        map_, gradient = _last(x), _last(dy)
+        map_, gradient = channels_last(x), channels_last(dy)
         matrices = _by_tap(weight)
         dx = torch.zeros(map_.shape) if ctx.needs_input_grad[0] else None
         # Taps that read nothing but padding learn nothing.
@@ -124,6 +129,6 @@ def taps(
     return result
 
 
-def _last(x: Tensor) -> Tensor:
+def channels_last(x: Tensor) -> Tensor:
     """Return a map (B, C, h, w) as (B, h, w, C), contiguous."""
     return x.detach().permute(0, 2, 3, 1).contiguous()

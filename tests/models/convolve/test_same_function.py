@@ -1,4 +1,4 @@
-"""Winograd's and the taps' convolutions against torch's own in double precision."""
+"""Winograd's, Fourier's and the taps' convolutions against torch's own in double precision."""
 
 from typing import Literal
 
@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from replication.models.convolve import fourier as transforms
 from replication.models.convolve import scratch
+from replication.models.convolve.fourier import fourier
 from replication.models.convolve.scratch import CHUNK, chunks, shares
 from replication.models.convolve.taps import taps
 from replication.models.convolve.winograd import winograd
@@ -77,6 +79,23 @@ def test_taps_are_the_same_convolution(
     compare(taps, draw(size, outputs, kernel, seed), rate)
 
 
+@pytest.mark.parametrize("chunk", [transforms.CHUNK, 10_000])
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 3), st.integers(1, 9), SIDES, SIDES),
+    outputs=st.integers(1, 9),
+    fc6=st.sampled_from([(7, 4), (4, 4), (4, 8), (3, 12), (3, 24), (3, 1), (2, 2), (1, 1)]),
+    seed=st.integers(0, 9),
+)
+def test_fourier_is_the_same_convolution(
+    chunk: int, size: tuple[int, int, int, int], outputs: int, fc6: tuple[int, int], seed: int
+) -> None:
+    kernel, rate = fc6
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transforms, "CHUNK", chunk)
+        compare(fourier, draw(size, outputs, kernel, seed), rate)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 3), st.integers(1, 9), SIDES, SIDES),
@@ -103,7 +122,7 @@ def test_taps_in_bfloat16_are_the_same_convolution(
         torch.testing.assert_close(one.double(), other, rtol=0, atol=2**-6 * scale)
 
 
-@pytest.mark.parametrize("way", [winograd, taps])
+@pytest.mark.parametrize("way", [winograd, taps, fourier])
 def test_maps_lie_in_memory_as_they_may(way: object) -> None:
     assert callable(way)
     x, weight, bias = draw((2, 8, 9, 10), 16, 3, 0)
@@ -117,14 +136,14 @@ def test_maps_lie_in_memory_as_they_may(way: object) -> None:
     first.relu_()  # what follows may work in place
 
 
-@pytest.mark.parametrize("way", [winograd, taps])
+@pytest.mark.parametrize("way", [winograd, taps, fourier])
 def test_nothing_is_added_where_there_is_no_bias(way: object) -> None:
     assert callable(way)
     x, weight, _ = draw((1, 8, 5, 6), 8, 3, 0)
     torch.testing.assert_close(way(x, weight, None, 1), way(x, weight, torch.zeros(8), 1))
 
 
-@pytest.mark.parametrize("way", [winograd, taps])
+@pytest.mark.parametrize("way", [winograd, taps, fourier])
 def test_gradients_are_made_for_what_asks(way: object) -> None:
     assert callable(way)
     x, weight, bias = draw((1, 8, 5, 6), 8, 3, 0)
@@ -135,7 +154,7 @@ def test_gradients_are_made_for_what_asks(way: object) -> None:
         assert [each.grad is not None for each in given_] == [n == asks for n in range(3)]
 
 
-@pytest.mark.parametrize("way", [winograd, taps])
+@pytest.mark.parametrize("way", [winograd, taps, fourier])
 def test_threads_change_no_bit_and_two_convolutions_share_the_memory(
     way: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +175,7 @@ def test_threads_change_no_bit_and_two_convolutions_share_the_memory(
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("way", [winograd, taps])
+@pytest.mark.parametrize("way", [winograd, taps, fourier])
 def test_training_follows_scoring_in_one_process(
     way: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,9 @@ def test_fc6_of_a_crop_of_209_pixels() -> None:
     """27 positions: at rate 24 the side taps of a row read 3 of them, so (27 + 3 + 3)^2 in all."""
     shape = Shape(1, 27, 27, 1, 1, 3, 24)
     assert multiplications(shape) == {"direct": 9 * 27**2, "taps": 33**2}
+    seven = multiplications(shape._replace(kernel=7, rate=4))
+    once = 148 * (16 * (7**2 + 7**2) + 7**2)  # a phase of 10 x 10 points: 48 pairs, 4 alone
+    assert seven == {"direct": 49 * 27**2, "taps": 141**2, "fourier": 148 * 16 + once}
     eight = multiplications(shape._replace(inputs=8, outputs=8, rate=2))
     assert eight["winograd"] == 64 * 36 * 8**2  # 14 and 13 positions: four tiles each
 
@@ -48,7 +51,8 @@ def test_fc6_of_a_crop_of_209_pixels() -> None:
     [
         ("conv4_2 of a crop", Shape(6, 27, 27, 512, 512, 3, 1), "winograd"),
         ("LargeFOV's fc6", Shape(6, 27, 27, 512, 1024, 3, 12), "taps"),
-        ("fc6 of 7 x 7", Shape(6, 27, 27, 512, 4096, 7, 4), "taps"),
+        ("fc6 of 7 x 7", Shape(6, 27, 27, 512, 4096, 7, 4), "fourier"),
+        ("fc6 of 4 x 4", Shape(6, 27, 27, 512, 4096, 4, 4), "fourier"),
         ("fc7", Shape(6, 27, 27, 1024, 1024, 1, 1), "taps"),
         ("layer3's last of ResNet-101", Shape(1, 41, 41, 256, 1024, 1, 1), "direct"),
         ("conv1_1", Shape(6, 209, 209, 3, 64, 3, 1), "direct"),
@@ -76,7 +80,8 @@ def layer(**settings: object) -> Conv2d:
         ({}, "winograd"),
         ({"bias": False}, "winograd"),
         ({"padding": 12, "dilation": 12}, "taps"),
-        ({"kernel_size": 1, "padding": 0}, "direct"),
+        ({"kernel_size": 7, "padding": 12, "dilation": 4}, "fourier"),
+        ({"kernel_size": 1, "padding": 0}, "taps"),
         ({"stride": 2}, "direct"),
         ({"padding": 0}, "direct"),
         ({"padding": "same"}, "direct"),
@@ -91,6 +96,7 @@ def test_whatever_the_way_it_is_torchs_convolution(
 ) -> None:
     monkeypatch.setattr(ways, "LEAST", 0)
     monkeypatch.setattr(ways, "MORE_INPUTS", 0)
+    monkeypatch.setattr(ways, "FOURIER", 0)
     ours, x = layer(**settings), torch.randn(2, 8, 14, 15)
     assert ours.way(x, ours.weight) == way
     theirs = nn.Conv2d(8, 16, **({"kernel_size": 3, "padding": 1} | settings))  # type: ignore[arg-type]
