@@ -124,7 +124,7 @@ def _rounded(interval: Bounds | None, decimals: int) -> Bounds | None:
 
 
 def _with_ratios(row: ComparedRow, first: ComparedRow) -> ComparedRow:
-    """Add the ratios to the first row; ours only where both were trained on the same devices."""
+    """Add the ratios to the first row; ours only where both trained on one device and threads."""
     same_device = (
         row.result is not None
         and first.result is not None

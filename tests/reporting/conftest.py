@@ -49,6 +49,7 @@ def make_result() -> MakeResult:
         profile: str = "demo",
         data: str = "voc2012 sample",
         device: str = "cpu",
+        threads: int | None = None,
     ) -> dict[str, Any]:
         seeds = [
             {
@@ -62,6 +63,7 @@ def make_result() -> MakeResult:
                     "peak_memory_mib": 700.0,
                     "device": device,
                     "precision": "32-true",
+                    "threads": threads,
                     "weights_sha256": "0" * 64,
                 },
                 "score": {"seconds": 3.0},

@@ -262,6 +262,17 @@ def test_speed_ratio_only_on_one_device(tmp_path: Path, make_result: MakeResult)
     assert [s["training speed: ratio, ours"] for s in speeds] == ["1.00x", "2.50x", "not run", "-"]
 
 
+def test_speed_ratio_only_of_as_many_threads(tmp_path: Path, make_result: MakeResult) -> None:
+    _write(tmp_path, make_result("fov_7x7_r4", speeds=(1.0,), threads=2))
+    _write(tmp_path, make_result("fov_4x4_r4", speeds=(2.0,), threads=2))
+    _write(tmp_path, make_result("fov_3x3_r12", speeds=(2.0,), threads=1))
+    write_tables(tmp_path, tmp_path / "out", "demo", tables=["table1"])
+    rows = _csv(tmp_path / "out" / "table1.csv")
+    assert [row["ours_ratio_images_per_second"] for row in rows] == ["1.000", "2.000", "", ""]
+    heading = (tmp_path / "out" / "table1.md").read_text()
+    assert "cpu with 2 threads, 32-true (fov_7x7_r4, fov_4x4_r4); cpu with 1 thread, 3" in heading
+
+
 def test_rows_of_different_data_are_pointed_out(demo_results: Path, out: Path) -> None:
     content = json.loads((demo_results / "aspp_l.json").read_text())
     content["data"]["meta_sha256"] = "2" * 64

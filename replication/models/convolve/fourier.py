@@ -104,7 +104,11 @@ class _Fourier(torch.autograd.Function):
             torch.bmm(_by_product(inputs), _by_product(filters).mT, out=_by_product(products))
             outputs[:, :, part] = _transform(t.y, products)
         y = _to_map(outputs, (rows.outputs, columns.outputs), shape.rate)
-        return (y[:, : shape.height, : shape.width] + bias.detach()).permute(0, 3, 1, 2)
+        size = (shape.images, shape.outputs, shape.height, shape.width)
+        result = x.new_empty(size).to(memory_format=torch.channels_last)  # not a view, for ReLU
+        kept = y[:, : shape.height, : shape.width]
+        torch.add(kept, bias.detach(), out=result.permute(0, 2, 3, 1))
+        return result
 
     @staticmethod
     @once_differentiable
