@@ -98,17 +98,18 @@ class _Fourier(torch.autograd.Function):
         t = _transforms(rows, columns, shape.kernel)
         inputs = _transform(t.x, _inputs(x, shape))
         outputs = x.new_empty(len(inputs), len(t.y), shape.outputs)
+        taps = weight.detach().flatten(2).mT  # (K, k * k, C), however they lie in memory
         for part in _parts(shape, len(t.w)):
-            filters = _transform(t.w, _filters(weight)[part])
+            filters = _transform(t.w, taps[part])
             products = x.new_empty(len(inputs), len(t.w), len(filters))
             torch.bmm(_by_product(inputs), _by_product(filters).mT, out=_by_product(products))
             outputs[:, :, part] = _transform(t.y, products)
         y = _to_map(outputs, (rows.outputs, columns.outputs), shape.rate)
         size = (shape.images, shape.outputs, shape.height, shape.width)
-        result = x.new_empty(size).to(memory_format=torch.channels_last)  # not a view, for ReLU
+        result = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
         kept = y[:, : shape.height, : shape.width]
         torch.add(kept, bias.detach(), out=result.permute(0, 2, 3, 1))
-        return result
+        return result  # not a view of more: a ReLU may work in place
 
     @staticmethod
     @once_differentiable
@@ -122,17 +123,17 @@ class _Fourier(torch.autograd.Function):
             channels_last(dy), (rows.outputs, columns.outputs), (0, 0), shape.rate
         )
         d_inputs = torch.zeros_like(inputs)
-        d_filters = torch.empty_like(_filters(weight))
+        taps, d_weight = weight.detach().flatten(2).mT, torch.empty_like(weight)
+        d_taps = d_weight.flatten(2)  # a view
         for part in _parts(shape, len(t.w)):
-            filters = _transform(t.w, _filters(weight)[part])
+            filters = _transform(t.w, taps[part])
             d_products = _by_product(_transform(t.y.T, d_outputs[:, :, part]))
             _by_product(d_inputs).baddbmm_(d_products, _by_product(filters))
             torch.bmm(d_products.mT, _by_product(inputs), out=_by_product(filters))
-            d_filters[part] = _transform(t.w.T, filters)
+            d_taps[part] = _transform(t.w.T, filters).mT
         whole = _to_map(_transform(t.x.T, d_inputs), (rows.inputs, columns.inputs), shape.rate)
         dx = whole[:, rows.lead :, columns.lead :][:, : shape.height, : shape.width]
-        dw = d_filters.view(-1, shape.kernel, shape.kernel, shape.inputs).permute(0, 3, 1, 2)
-        return dx.permute(0, 3, 1, 2), dw, dy.sum((0, 2, 3)), None
+        return dx.permute(0, 3, 1, 2), d_weight, dy.sum((0, 2, 3)), None
 
 
 def fourier(
@@ -158,11 +159,6 @@ def _inputs(x: Tensor, shape: Shape) -> Tensor:
     rows, columns = shape.phases()
     lead = (rows.lead, columns.lead)
     return _to_phases(channels_last(x), (rows.inputs, columns.inputs), lead, shape.rate)
-
-
-def _filters(weight: Tensor) -> Tensor:
-    """Return filters (K, C, k, k) as (K, k * k, C)."""
-    return channels_last(weight).flatten(1, 2)
 
 
 def _parts(shape: Shape, products: int) -> list[slice]:
